@@ -1,0 +1,1 @@
+"""APIs to trusted tables: a Dagster project."""
