@@ -1,0 +1,40 @@
+"""What a source is: plain typed data that imports nothing else of ours. Contracts live in `spec.contract`.
+
+`spec.contract` is not re-exported: it imports pandas and pandera, which loading the definitions must not.
+"""
+
+from integration_assets.spec.auth import ApiKeyHeader, ApiKeyQuery, Auth, Basic, Bearer, NoAuth
+from integration_assets.spec.cursor import Cursor, Slice
+from integration_assets.spec.formats import Csv, Format, Json, Ndjson, Xml
+from integration_assets.spec.paging import NextLink, Offset, PageNumber, Paging, Single, Token
+from integration_assets.spec.partitions import Partitions
+from integration_assets.spec.receipt import Receipt
+from integration_assets.spec.source import Limits, Source, Stream, Tombstone
+
+__all__ = [
+    "ApiKeyHeader",
+    "ApiKeyQuery",
+    "Auth",
+    "Basic",
+    "Bearer",
+    "Csv",
+    "Cursor",
+    "Format",
+    "Json",
+    "Limits",
+    "Ndjson",
+    "NextLink",
+    "NoAuth",
+    "Offset",
+    "PageNumber",
+    "Paging",
+    "Partitions",
+    "Receipt",
+    "Single",
+    "Slice",
+    "Source",
+    "Stream",
+    "Token",
+    "Tombstone",
+    "Xml",
+]

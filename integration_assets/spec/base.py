@@ -1,0 +1,38 @@
+"""The base of every piece of a spec: frozen, no unknown settings, errors that say where and what to do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from integration_assets.errors import SpecError
+
+
+class Spec(BaseModel):
+    """Typed, frozen data. A wrong value raises `SpecError` naming the spec, the field and the remedy."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    def __init__(self, **values: Any) -> None:  # noqa: ANN401 - pydantic validates them
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise self._explain(error, values) from None
+
+    @classmethod
+    def _explain(cls, error: ValidationError, values: dict[str, Any]) -> SpecError:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(str(part) for part in first["loc"]) or None
+        given = str(values.get("name", "")) or None
+        unknown = first["type"] == "extra_forbidden"
+        what = f"{cls.__name__} has no setting {field!r}" if unknown else f"{cls.__name__}: {first['msg']}"
+        if not unknown and first["type"] != "missing":
+            what += f", got {first['input']!r}"
+        return SpecError(
+            what,
+            source=given if cls.__name__ == "Source" else None,
+            stream=given if cls.__name__ == "Stream" else None,
+            field=field,
+            remedy=f"Its settings are: {', '.join(cls.model_fields)}." if unknown else f"Mend it where the {cls.__name__} is described.",
+        )

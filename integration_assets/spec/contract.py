@@ -1,0 +1,197 @@
+"""From a pandera model to one definition of the data: columns, Arrow schema and a hash.
+
+A contract is a `pandera.pandas.DataFrameModel` whose fields are made with `column(...)` and whose types are the aliases
+below. It is written in a source's `contracts.py` and named in the spec as `package.module:Model`, so that loading the
+definitions does not import pandas and pandera.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import inspect
+import json
+import re
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Annotated, Any
+
+import pandas as pd
+import pandera.pandas as pa
+import pyarrow
+
+from integration_assets.errors import SpecError
+
+if TYPE_CHECKING:
+    from integration_assets.spec.source import Source, Stream
+
+String = Annotated[pd.ArrowDtype, pyarrow.string()]
+Int64 = Annotated[pd.ArrowDtype, pyarrow.int64()]
+Float64 = Annotated[pd.ArrowDtype, pyarrow.float64()]
+Boolean = Annotated[pd.ArrowDtype, pyarrow.bool_()]
+Date = Annotated[pd.ArrowDtype, pyarrow.date32()]
+Timestamp = Annotated[pd.ArrowDtype, pyarrow.timestamp("us", "UTC")]
+
+Path = tuple[str | int, ...]
+_FORMATS = {None, "iso8601", "epoch_s", "epoch_ms", "json"}
+_PATH = re.compile(r"[^.\[\]]+(\[\d+\])*(\.[^.\[\]]+(\[\d+\])*)*")
+
+
+def column(
+    path: str | None = None,
+    *,
+    format: str | None = None,  # noqa: A002 - the field's own word
+    nullable: bool = True,
+    description: str | None = None,
+    **checks: Any,  # noqa: ANN401 - pandera's own checks
+) -> Any:  # noqa: ANN401 - what pandera.Field returns
+    """A contract's column.
+
+    path        : where the value is in a record: `properties.mag`, `geometry.coordinates[0]`, `@id` (XML attribute);
+                  the column's own name when None.
+    format      : how a timestamp is written: `iso8601` (default), `epoch_s`, `epoch_ms` or a strftime pattern;
+                  `json` keeps any value as its JSON text in a String column.
+    nullable    : whether the value may be absent or null. Absent and null are the same.
+    checks      : pandera's: `ge=0`, `isin=[…]`, `str_matches="…"`, `str_length={"min_value": 1}`, …
+    """
+    return pa.Field(nullable=nullable, description=description, metadata={"path": path, "format": format}, **checks)
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its Arrow type, where its value is in a record, and whether it may be null."""
+
+    name: str
+    type: pyarrow.DataType
+    path: Path
+    format: str | None
+    nullable: bool
+    description: str
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What a stream's rows must be. Arrow schema, warehouse types, gate and hash all come from it."""
+
+    name: str
+    description: str
+    columns: tuple[Column, ...]
+    schema: pa.DataFrameSchema
+
+    @cached_property
+    def arrow_schema(self) -> pyarrow.Schema:
+        """The columns as Arrow fields, all nullable: the gate and not the file decides about nulls."""
+        return pyarrow.schema([pyarrow.field(c.name, c.type, metadata={"description": c.description}) for c in self.columns])
+
+    @cached_property
+    def hash(self) -> str:
+        """12 hex digits that change when columns, types, paths, nullability or checks do."""
+        columns = [[c.name, str(c.type), list(c.path), c.format, c.nullable, _checks(self.schema.columns[c.name])] for c in self.columns]
+        text = json.dumps([columns, _checks(self.schema)], sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def column(self, name: str) -> Column:
+        """The column of that name; KeyError if there is none."""
+        for column_ in self.columns:
+            if column_.name == name:
+                return column_
+        raise KeyError(name)
+
+
+def _checks(schema: pa.DataFrameSchema | pa.Column) -> list[list[str]]:
+    """Name and meaning of each check; a custom check's meaning is its source text."""
+    described = []
+    for check in schema.checks:
+        function = getattr(check, "_check_fn", None)
+        try:
+            code = "" if check.statistics else inspect.getsource(inspect.unwrap(function)) if function else ""
+        except (OSError, TypeError):
+            code = repr(check)
+        described.append([str(check.name), json.dumps(check.statistics or {}, sort_keys=True, default=str), code])
+    return sorted(described)
+
+
+def parse_path(text: str) -> Path:
+    """`a.b[0].c` as `("a", "b", 0, "c")`. Raises `SpecError` when it is not a path."""
+    if not _PATH.fullmatch(text):
+        raise SpecError(f"{text!r} is not a path", field="path", remedy="Write a.b.c or a.b[0].")
+    parts: list[str | int] = []
+    for name in text.split("."):
+        head, *indexes = name.split("[")
+        parts.append(head)
+        parts.extend(int(index.rstrip("]")) for index in indexes)
+    return tuple(parts)
+
+
+@lru_cache(maxsize=1024)
+def load_contract(ref: str) -> Contract:
+    """Import `package.module:Model`. Raises `SpecError` naming the model and the column that is wrong."""
+    module_name, _, model_name = ref.partition(":")
+    try:
+        model = getattr(importlib.import_module(module_name), model_name)
+    except (ImportError, AttributeError) as error:
+        raise SpecError(f"the contract {ref} cannot be imported: {error}", field="contract", remedy="Mend the reference.") from error
+    if not (isinstance(model, type) and issubclass(model, pa.DataFrameModel)):
+        raise SpecError(f"{ref} is not a pandera DataFrameModel", field="contract", remedy="Derive it from pa.DataFrameModel.")
+    schema = model.to_schema()
+    columns = tuple(_column(ref, name, field) for name, field in schema.columns.items())
+    return Contract(model_name, inspect.cleandoc(model.__doc__ or ""), columns, schema)
+
+
+def _column(ref: str, name: str, field: pa.Column) -> Column:
+    dtype = getattr(field.dtype, "type", None)
+    if not isinstance(dtype, pd.ArrowDtype):
+        if isinstance(dtype, pd.StringDtype):
+            dtype = pd.ArrowDtype(pyarrow.string())
+        else:
+            raise SpecError(
+                f"{ref}: column {name!r} has the type {field.dtype}, which is no Arrow type",
+                field=f"contract.{name}",
+                remedy="Use String, Int64, Float64, Boolean, Date, Timestamp or Annotated[pd.ArrowDtype, <pyarrow type>].",
+            )
+    if name.startswith("_"):
+        raise SpecError(f"{ref}: column {name!r} begins with an underscore", field=f"contract.{name}", remedy="Those are the project's own.")
+    metadata = field.metadata or {}
+    format_ = metadata.get("format")
+    if format_ not in _FORMATS and "%" not in str(format_):
+        raise SpecError(f"{ref}: column {name!r} has the unknown format {format_!r}", field=f"contract.{name}", remedy="See column().")
+    if format_ == "json" and not pyarrow.types.is_string(dtype.pyarrow_dtype):
+        raise SpecError(f"{ref}: column {name!r} keeps JSON text", field=f"contract.{name}", remedy="Make it a String.")
+    path = parse_path(metadata.get("path") or name)
+    return Column(name, dtype.pyarrow_dtype, path, format_, field.nullable, field.description or "")
+
+
+def check_stream(source: Source, stream: Stream) -> Contract:
+    """Load the stream's contract and check the spec against it.
+
+    Raises `SpecError` naming source, stream and field: a key, cursor or version that is no column, or has a wrong type.
+    """
+    try:
+        contract = load_contract(stream.contract)
+    except SpecError as error:
+        raise error.at(source.name, stream.name) from error
+    names = [c.name for c in contract.columns]
+    wanted = [("key", name) for name in stream.key]
+    wanted += [("cursor.field", stream.cursor.field)] if stream.cursor else []
+    wanted += [("version", stream.version)] if stream.version else []
+    for setting, name in wanted:
+        if name not in names:
+            raise SpecError(
+                f"{name!r} is no column of {contract.name}",
+                source=source.name,
+                stream=stream.name,
+                field=setting,
+                remedy=f"Its columns are: {', '.join(names)}.",
+            )
+    if stream.cursor:
+        type_ = contract.column(stream.cursor.field).type
+        fits = pyarrow.types.is_timestamp(type_) if stream.cursor.kind == "timestamp" else pyarrow.types.is_integer(type_)
+        if not fits:
+            raise SpecError(
+                f"the {stream.cursor.kind} cursor {stream.cursor.field!r} has the type {type_}",
+                source=source.name,
+                stream=stream.name,
+                field="cursor.kind",
+                remedy="Make the column a Timestamp or an Int64, or change the cursor's kind.",
+            )
+    return contract

@@ -1,0 +1,229 @@
+"""Cursor, slice and watermark algebra.
+
+A slice is a half-open range `[start, end)` on a stream's cursor axis. The lake remembers which slices are finished, as
+disjoint ranges; the watermark is the end of the range that reaches back to the stream's origin without a gap, so it
+moves only along the contiguous frontier, whatever order the slices finish in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+from pydantic import model_validator
+
+from integration_assets.errors import SpecError
+from integration_assets.spec.base import Spec
+
+CursorValue = datetime | int
+
+_TICK = {"timestamp": timedelta(microseconds=1), "integer": 1}
+
+
+class Cursor(Spec):
+    """The field that orders a stream, and how the API is asked for a range of it.
+
+    field        : the contract's column that holds it.
+    start        : where the stream's history begins; None asks for all that there is.
+    start_param  : query parameter for the slice's start; None when the API cannot filter (the slice is cut here).
+    end_param    : query parameter for the slice's end; None when the API has none.
+    format       : how a value is written in a query: `iso8601`, `epoch_s`, `epoch_ms`, `integer` or a strftime pattern.
+    start_exclusive, end_inclusive : the API's own boundaries where they differ from `[start, end)`.
+    sorted       : the API promises ascending order, so long slices may be cut short without loss.
+    lookback     : how far behind the watermark each sync reads again, for records that arrive late.
+    safety_lag   : how far behind now a slice ends, for records that become visible late.
+    """
+
+    field: str
+    kind: Literal["timestamp", "integer"] = "timestamp"
+    start: datetime | int | None = None
+    start_param: str | None = None
+    end_param: str | None = None
+    format: str = "iso8601"
+    start_exclusive: bool = False
+    end_inclusive: bool = False
+    sorted: bool = False
+    lookback: timedelta | int = timedelta(0)
+    safety_lag: timedelta = timedelta(0)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Cursor:
+        if self.kind == "timestamp":
+            if isinstance(self.start, int) or (isinstance(self.start, datetime) and self.start.tzinfo is None):
+                msg = "start must be a datetime with a time zone, such as datetime(2024, 1, 1, tzinfo=UTC)"
+                raise SpecError(f"Cursor: {msg}", field="cursor.start", remedy="Give it a tzinfo.")
+            if not isinstance(self.lookback, timedelta):
+                raise SpecError("Cursor: lookback must be a timedelta", field="cursor.lookback", remedy="Use timedelta(…).")
+        else:
+            if isinstance(self.start, datetime):
+                raise SpecError("Cursor: start must be an integer", field="cursor.start", remedy="Or use kind='timestamp'.")
+            if isinstance(self.lookback, timedelta) and self.lookback != timedelta(0):
+                raise SpecError("Cursor: lookback must be an integer", field="cursor.lookback", remedy="Count in cursor units.")
+        if self.format not in {"iso8601", "epoch_s", "epoch_ms", "integer"} and "%" not in self.format:
+            raise SpecError(
+                f"Cursor: format {self.format!r} is not known",
+                field="cursor.format",
+                remedy="Use iso8601, epoch_s, epoch_ms, integer or a strftime pattern such as %Y-%m-%d.",
+            )
+        return self
+
+    def query(self, slice_: Slice) -> dict[str, str]:
+        """The query parameters that ask the API for `slice_`, widened where the API's own boundary is narrower."""
+        tick = _TICK[self.kind]
+        params = {}
+        if self.start_param and slice_.start is not None:
+            start = slice_.start - tick if self.start_exclusive else slice_.start  # type: ignore[operator] - one kind each
+            params[self.start_param] = self.write(start)
+        if self.end_param and slice_.end is not None:
+            params[self.end_param] = self.write(slice_.end, up=True)
+        return params
+
+    def write(self, value: CursorValue, *, up: bool = False) -> str:
+        """Spell `value` as the API wants it, rounded outwards (`up`) when the format is coarser than a microsecond."""
+        if isinstance(value, int):
+            return str(value)
+        moment = value.astimezone(UTC)
+        if self.format == "iso8601":
+            return moment.isoformat(timespec="microseconds" if moment.microsecond else "seconds").replace("+00:00", "Z")
+        micros = int((moment - _EPOCH) / timedelta(microseconds=1))
+        unit = {"epoch_s": 1_000_000, "epoch_ms": 1_000, "integer": 1_000_000}.get(self.format)
+        if unit is not None:
+            return str(-(-micros // unit) if up else micros // unit)
+        text = moment.strftime(self.format)
+        if up and datetime.strptime(text, self.format).replace(tzinfo=UTC) < moment:
+            return (moment + _coarseness(self.format)).strftime(self.format)
+        return text
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _coarseness(pattern: str) -> timedelta:
+    """The smallest step a strftime pattern can express."""
+    for directive, step in (("%f", timedelta(microseconds=1)), ("%S", timedelta(seconds=1)), ("%M", timedelta(minutes=1))):
+        if directive in pattern:
+            return step
+    return timedelta(hours=1) if "%H" in pattern else timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """`[start, end)` on a cursor axis; None is open. `Slice()` is the whole stream."""
+
+    start: CursorValue | None = None
+    end: CursorValue | None = None
+
+    @property
+    def empty(self) -> bool:
+        """Whether no value can lie in it."""
+        return self.start is not None and self.end is not None and self.start >= self.end  # type: ignore[operator]
+
+    def touches(self, other: Slice) -> bool:
+        """Whether the two overlap or meet, so that together they are one range."""
+        return not _after(self.start, other.end) and not _after(other.start, self.end)
+
+    def covers(self, other: Slice) -> bool:
+        """Whether all of `other` lies inside."""
+        starts = self.start is None or (other.start is not None and self.start <= other.start)  # type: ignore[operator]
+        ends = self.end is None or (other.end is not None and other.end <= self.end)  # type: ignore[operator]
+        return starts and ends
+
+    def __str__(self) -> str:
+        """`[start, end)`, with … for an open side."""
+        return f"[{_show(self.start)}, {_show(self.end)})"
+
+    def to_json(self) -> list[str | int | None]:
+        """`[start, end]`; timestamps as ISO 8601 text."""
+        return [_dump(self.start), _dump(self.end)]
+
+    @classmethod
+    def from_json(cls, pair: Sequence[str | int | None]) -> Slice:
+        """The inverse of `to_json`."""
+        return cls(_load(pair[0]), _load(pair[1]))
+
+
+def _show(value: CursorValue | None) -> str:
+    return "…" if value is None else str(_dump(value))
+
+
+def _dump(value: CursorValue | None) -> str | int | None:
+    return value.astimezone(UTC).isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else value
+
+
+def _load(value: str | int | None) -> CursorValue | None:
+    return datetime.fromisoformat(value) if isinstance(value, str) else value
+
+
+def _after(start: CursorValue | None, end: CursorValue | None) -> bool:
+    """Whether a range that starts at `start` begins past one that ends at `end`."""
+    return start is not None and end is not None and start > end  # type: ignore[operator] - one kind per stream
+
+
+def finish(finished: Iterable[Slice], done: Slice) -> tuple[Slice, ...]:
+    """Add a finished slice: disjoint ranges in ascending order, neighbours joined."""
+    apart: list[Slice] = []
+    for other in finished:
+        if other.touches(done):
+            done = Slice(_least(other.start, done.start), _most(other.end, done.end))
+        else:
+            apart.append(other)
+    return tuple(sorted([*apart, done], key=_sort_key))
+
+
+def _least(a: CursorValue | None, b: CursorValue | None) -> CursorValue | None:
+    return None if a is None or b is None else min(a, b)  # type: ignore[type-var] - one kind per stream
+
+
+def _most(a: CursorValue | None, b: CursorValue | None) -> CursorValue | None:
+    return None if a is None or b is None else max(a, b)  # type: ignore[type-var] - one kind per stream
+
+
+def _sort_key(slice_: Slice) -> float:
+    match slice_.start:
+        case None:
+            return float("-inf")
+        case datetime() as moment:
+            return moment.timestamp()
+        case number:
+            return number
+
+
+def watermark(finished: Sequence[Slice], origin: CursorValue | None) -> CursorValue | None:
+    """The end of the contiguous frontier from `origin`; None while nothing reaches back to it."""
+    for done in finished:
+        if done.start is None or (origin is not None and done.start <= origin):  # type: ignore[operator]
+            if origin is None or done.end is None or done.end > origin:  # type: ignore[operator]
+                return done.end
+    return None
+
+
+def gaps(finished: Sequence[Slice], origin: CursorValue | None) -> tuple[Slice, ...]:
+    """The unfinished ranges between `origin` and the last finished slice."""
+    holes = []
+    reached = origin
+    for position, done in enumerate(finished):
+        first = position == 0 and origin is None
+        if not first and done.start is not None and (reached is None or done.start > reached):  # type: ignore[operator]
+            holes.append(Slice(reached, done.start))
+        if first and done.start is not None:
+            holes.append(Slice(None, done.start))
+        reached = done.end if reached is None or done.end is None else max(reached, done.end)  # type: ignore[type-var]
+    return tuple(holes)
+
+
+def plan(cursor: Cursor | None, finished: Sequence[Slice], origin: CursorValue | None, now: datetime) -> Slice:
+    """The slice of a sync without partition: `[watermark - lookback, now - safety_lag)`."""
+    if cursor is None:
+        return Slice()
+    mark = watermark(finished, origin)
+    if mark is None:
+        start = origin
+    elif isinstance(mark, datetime):
+        start = mark - (cursor.lookback if isinstance(cursor.lookback, timedelta) else timedelta(0))
+    else:
+        start = mark - (cursor.lookback if isinstance(cursor.lookback, int) else 0)
+    if start is not None and origin is not None:
+        start = max(start, origin)  # type: ignore[type-var] - one kind per stream
+    return Slice(start, now - cursor.safety_lag if cursor.kind == "timestamp" else None)

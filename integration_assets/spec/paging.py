@@ -1,0 +1,58 @@
+"""How an endpoint is read page by page. A page token is a position inside a slice, never a cursor."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from integration_assets.spec.base import Spec
+
+
+class Single(Spec):
+    """The whole answer is one page."""
+
+    kind: Literal["single"] = "single"
+
+
+class PageNumber(Spec):
+    """`?page=1&per_page=500`; ends at a page with fewer than `size` records."""
+
+    kind: Literal["page_number"] = "page_number"
+    param: str = "page"
+    size_param: str | None = "per_page"
+    size: int = Field(default=500, ge=1)
+    first: int = 1
+
+
+class Offset(Spec):
+    """`?offset=0&limit=500`; ends at a page with fewer than `limit` records. `first` is 1 for APIs that count from one."""
+
+    kind: Literal["offset"] = "offset"
+    param: str = "offset"
+    limit_param: str = "limit"
+    limit: int = Field(default=500, ge=1)
+    first: int = 0
+
+
+class Token(Spec):
+    """The body names the next page's token at `path`; ends when it is absent, null or empty."""
+
+    kind: Literal["token"] = "token"
+    path: str
+    param: str
+    size_param: str | None = None
+    size: int = Field(default=500, ge=1)
+
+
+class NextLink(Spec):
+    """The answer gives the next page's whole URL: in the body at `path`, or in the `Link` header when `path` is None."""
+
+    kind: Literal["next_link"] = "next_link"
+    path: str | None = None
+    rel: str = "next"
+    size_param: str | None = None
+    size: int = Field(default=500, ge=1)
+
+
+Paging = Annotated[Single | PageNumber | Offset | Token | NextLink, Field(discriminator="kind")]

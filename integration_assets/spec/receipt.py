@@ -1,0 +1,78 @@
+"""The account of one slice. It travels in the lake's commit; Dagster's metadata is a copy of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+OUTCOMES = ("committed", "unchanged", "empty", "dry-run")
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What one slice asked for, got and did with it.
+
+    outcome   : `committed` (rows landed), `empty` (nothing new, the frontier may have moved), `unchanged` (the API said
+                304, or the same snapshot again) or `dry-run`.
+    slice     : `[start, end]` as JSON; timestamps as ISO 8601 text, None is open.
+    watermark_before, watermark_after : the stream's contiguous frontier around this commit.
+    fetched   : records received = accepted + rejected + duplicate + filtered.
+    filtered  : records outside the slice, which belong to another one.
+    tombstones: how many of the accepted records said that a record is gone.
+    bytes     : body bytes after decompression; wire_bytes as transferred.
+    seconds   : wall time; throttled: seconds of it spent waiting as the API asked.
+    version   : the lake's version this receipt is in; None when nothing was committed.
+    """
+
+    source: str
+    stream: str
+    run_id: str
+    outcome: str
+    slice: tuple[str | int | None, str | int | None]
+    partition: str | None = None
+    watermark_before: str | int | None = None
+    watermark_after: str | int | None = None
+    pages: int = 0
+    requests: int = 0
+    retries: int = 0
+    bytes: int = 0
+    fetched: int = 0
+    accepted: int = 0
+    rejected: int = 0
+    duplicate: int = 0
+    filtered: int = 0
+    tombstones: int = 0
+    seconds: float = 0.0
+    throttled: float = 0.0
+    contract: str = ""
+    contract_hash: str = ""
+    code_version: str = ""
+    started_at: str = ""
+    finished_at: str = ""
+    drift: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    etag: str | None = None
+    content_hash: str | None = None
+    version: int | None = None
+
+    @property
+    def adds_up(self) -> bool:
+        """Law 1: every record fetched is accounted for."""
+        return self.fetched == self.accepted + self.rejected + self.duplicate + self.filtered
+
+    def to_json(self) -> str:
+        """One line of JSON."""
+        return json.dumps(asdict(self), separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> Receipt:
+        """The inverse of `to_json`; unknown fields of a later version are left out."""
+        values: dict[str, Any] = json.loads(text)
+        known = {name: values[name] for name in cls.__dataclass_fields__ if name in values}
+        known["slice"] = tuple(known["slice"])
+        known["warnings"] = tuple(known.get("warnings", ()))
+        known["files"] = tuple(known.get("files", ()))
+        return cls(**known)

@@ -1,0 +1,170 @@
+"""What a source is: plain typed data, from which assets, checks, schedules, requests and tables follow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import Field, model_validator
+
+from integration_assets.errors import SpecError
+from integration_assets.spec.auth import Auth, NoAuth
+from integration_assets.spec.base import Spec
+from integration_assets.spec.cursor import Cursor, CursorValue
+from integration_assets.spec.formats import Format, Json
+from integration_assets.spec.paging import NextLink, Paging, Single, Token
+from integration_assets.spec.partitions import Partitions
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+Disposition = Literal["append", "merge", "replace"]
+
+
+class Tombstone(Spec):
+    """How the API says that a record is gone: the field at `path` equals `value`. Such a record needs only key and cursor."""
+
+    path: str
+    value: str | bool | int = True
+
+
+class Limits(Spec):
+    """What a source may cost and what may come from it. Times in seconds, sizes in bytes."""
+
+    connect_timeout: float = Field(default=10.0, gt=0)
+    read_timeout: float = Field(default=60.0, gt=0)
+    attempts: int = Field(default=6, ge=1)
+    retry_timeout: float = Field(default=300.0, gt=0)
+    wait_initial: float = Field(default=0.5, ge=0)
+    wait_max: float = Field(default=60.0, ge=0)
+    max_connections: int = Field(default=8, ge=1)
+    max_page_bytes: int = Field(default=64 * 2**20, ge=1)
+    max_pages: int = Field(default=1_000_000, ge=1)
+
+
+class Stream(Spec):
+    """One endpoint and the table it becomes.
+
+    path       : endpoint, relative to the source's base_url.
+    contract   : `package.module:Model`, a pandera DataFrameModel; imported only when data flows.
+    key        : the columns that name a record; needed for merge.
+    version    : the column that orders a record's versions; the cursor's field when None.
+    ignore     : paths of fields the API sends and the contract leaves out on purpose; all others are reported as drift.
+    reject_threshold : the share of a slice's records that may be rejected before the slice is refused whole.
+    conditional : remember the ETag and ask with If-None-Match; for small full snapshots.
+    """
+
+    name: Name
+    path: str
+    contract: str = Field(pattern=r"^[\w.]+:\w+$")
+    key: tuple[str, ...] = ()
+    version: str | None = None
+    format: Format = Json()
+    paging: Paging = Single()
+    cursor: Cursor | None = None
+    partitions: Partitions | None = None
+    disposition: Disposition = "merge"
+    params: Mapping[str, str | int | float | bool] = {}
+    headers: Mapping[str, str] = {}
+    tombstone: Tombstone | None = None
+    ignore: tuple[str, ...] = ()
+    reject_threshold: float = Field(default=0.05, ge=0, le=1)
+    conditional: bool = False
+    description: str = ""
+    docs_url: str | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Stream:
+        if self.disposition == "merge" and not self.key:
+            raise self._wrong("key", "merge needs a key", "Name the key columns, or use append or replace.")
+        if self.disposition == "merge" and not self.version_column and self.tombstone:
+            raise self._wrong("version", "a tombstone needs a version to be ordered by", "Name a cursor or a version column.")
+        if self.partitions and (not self.cursor or self.cursor.kind != "timestamp"):
+            raise self._wrong("partitions", "partitions need a timestamp cursor", "Describe the cursor, or drop the partitions.")
+        if self.partitions and self.cursor and not self.cursor.start_param:
+            raise self._wrong("cursor.start_param", "partitions need an API that filters by the cursor", "Name the parameter.")
+        if self.partitions and self.disposition == "replace":
+            raise self._wrong("disposition", "a partition cannot replace the whole table", "Use merge or append.")
+        if self.cursor and self.disposition == "replace":
+            raise self._wrong("disposition", "a slice of a cursor cannot replace the whole table", "Use merge, or drop the cursor.")
+        if self.conditional and (self.cursor or not isinstance(self.paging, Single)):
+            raise self._wrong("conditional", "an ETag names one page of a full snapshot", "Use Single paging and no cursor.")
+        if isinstance(self.paging, Token | NextLink) and self.paging.path and not isinstance(self.format, Json):
+            raise self._wrong("paging.path", f"a {self.format.kind} body has no field to page by", "Use the Link header or numbers.")
+        return self
+
+    def _wrong(self, field: str, what: str, remedy: str) -> SpecError:
+        return SpecError(what, stream=self.name, field=field, remedy=remedy)
+
+    @property
+    def version_column(self) -> str | None:
+        """The column that orders a record's versions, None for a snapshot without one."""
+        return self.version or (self.cursor.field if self.cursor else None)
+
+    @property
+    def origin(self) -> CursorValue | None:
+        """Where the stream's history begins."""
+        if self.cursor and self.cursor.start is not None:
+            return self.cursor.start
+        return self.partitions.origin if self.partitions else None
+
+
+class Source(Spec):
+    """An API: where it is, how it is asked, who owns it, and its streams.
+
+    clock_path : an endpoint whose `Date` header is the API's own clock, so that slices end by its time and not by
+                 ours; None trusts this machine's clock.
+    schedule   : cron of the nightly sync in `timezone`; None has no schedule.
+    """
+
+    name: Name
+    base_url: str
+    streams: tuple[Stream, ...] = Field(min_length=1)
+    auth: Auth = NoAuth()
+    headers: Mapping[str, str] = {}
+    limits: Limits = Limits()
+    clock_path: str | None = None
+    schedule: str | None = "0 2 * * *"
+    timezone: str = "UTC"
+    owners: tuple[str, ...] = ()
+    tags: Mapping[str, str] = {}
+    description: str = ""
+    docs_url: str | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Source:
+        url = urlsplit(self.base_url)
+        if url.scheme not in {"http", "https"} or not url.hostname or url.username or url.query:
+            raise self._wrong("base_url", f"{url.scheme}://{url.hostname} is no base URL", "Give https://host/path, no credentials in it.")
+        if url.scheme == "http" and not isinstance(self.auth, NoAuth) and url.hostname not in {"localhost", "127.0.0.1", "::1"}:
+            raise self._wrong("base_url", "a credential would travel in clear text", "Use https.")
+        names = [stream.name for stream in self.streams]
+        for name in names:
+            if names.count(name) > 1:
+                raise self._wrong("streams", f"stream {name!r} is there twice", "Give each stream its own name.")
+        try:
+            ZoneInfo(self.timezone)
+        except (ZoneInfoNotFoundError, ValueError):
+            raise self._wrong("timezone", f"no time zone {self.timezone!r}", "Use an IANA name such as Europe/Berlin.") from None
+        return self
+
+    def _wrong(self, field: str, what: str, remedy: str) -> SpecError:
+        return SpecError(what, source=self.name, field=field, remedy=remedy)
+
+    def stream(self, name: str) -> Stream:
+        """The stream of that name. Raises `SpecError` that lists the names there are."""
+        for stream in self.streams:
+            if stream.name == name:
+                return stream
+        raise SpecError(
+            f"there is no stream {name!r}",
+            source=self.name,
+            remedy=f"Its streams are: {', '.join(stream.name for stream in self.streams)}.",
+        )
+
+    def with_base_url(self, base_url: str) -> Source:
+        """The same source at another address: a test server, a proxy, a region."""
+        values: dict[str, Any] = {name: getattr(self, name) for name in type(self).model_fields}
+        return Source(**{**values, "base_url": base_url})
+
+
