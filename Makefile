@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock clean
+.PHONY: help setup lock clean demo test lint format dev
 
 help: ## Say what each target does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -27,3 +27,25 @@ lock: ## Resolve the dependencies again into requirements.lock
 
 clean: ## Remove the environment and everything the project wrote
 	rm -rf $(VENV) data .dagster
+
+demo: setup ## Run the whole flow on the embedded default, against the sandbox
+	$(BIN)/python -m integration_assets.demo
+
+test: setup ## Run every test
+	$(BIN)/python -m coverage erase
+	$(BIN)/python -m coverage run -m pytest
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report --format=total | sed 's/^/coverage, percent: /'
+
+lint: setup ## ruff, mypy and import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup ## Format and mend what ruff can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+dev: setup ## Sandbox, webserver and daemon; ctrl-C stops all
+	$(BIN)/python -m integration_assets.demo --serve

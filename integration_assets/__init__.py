@@ -1,1 +1,3 @@
 """APIs to trusted tables: a Dagster project."""
+
+__version__ = "0.1.0"

@@ -66,7 +66,7 @@ class IntegrationError(Exception):
         return (_rebuild, (type(self), self.what, self.source, self.stream, self.field, self.remedy, self.__dict__))
 
 
-def _rebuild(  # noqa: PLR0913 - the parts of an error, one by one
+def _rebuild(
     kind: type[IntegrationError],
     what: str,
     source: str | None,

@@ -34,5 +34,7 @@ class Spec(BaseModel):
             source=given if cls.__name__ == "Source" else None,
             stream=given if cls.__name__ == "Stream" else None,
             field=field,
-            remedy=f"Its settings are: {', '.join(cls.model_fields)}." if unknown else f"Mend it where the {cls.__name__} is described.",
+            remedy=f"Its settings are: {', '.join(cls.model_fields)}."
+            if unknown
+            else f"Mend it where the {cls.__name__} is described.",
         )

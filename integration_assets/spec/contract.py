@@ -17,20 +17,20 @@ from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Annotated, Any
 
 import pandas as pd
-import pandera.pandas as pa
-import pyarrow
+import pandera.pandas as pandera
+import pyarrow as pa
 
 from integration_assets.errors import SpecError
 
 if TYPE_CHECKING:
     from integration_assets.spec.source import Source, Stream
 
-String = Annotated[pd.ArrowDtype, pyarrow.string()]
-Int64 = Annotated[pd.ArrowDtype, pyarrow.int64()]
-Float64 = Annotated[pd.ArrowDtype, pyarrow.float64()]
-Boolean = Annotated[pd.ArrowDtype, pyarrow.bool_()]
-Date = Annotated[pd.ArrowDtype, pyarrow.date32()]
-Timestamp = Annotated[pd.ArrowDtype, pyarrow.timestamp("us", "UTC")]
+String = Annotated[pd.ArrowDtype, pa.string()]
+Int64 = Annotated[pd.ArrowDtype, pa.int64()]
+Float64 = Annotated[pd.ArrowDtype, pa.float64()]
+Boolean = Annotated[pd.ArrowDtype, pa.bool_()]
+Date = Annotated[pd.ArrowDtype, pa.date32()]
+Timestamp = Annotated[pd.ArrowDtype, pa.timestamp("us", "UTC")]
 
 Path = tuple[str | int, ...]
 _FORMATS = {None, "iso8601", "epoch_s", "epoch_ms", "json"}
@@ -54,7 +54,7 @@ def column(
     nullable    : whether the value may be absent or null. Absent and null are the same.
     checks      : pandera's: `ge=0`, `isin=[…]`, `str_matches="…"`, `str_length={"min_value": 1}`, …
     """
-    return pa.Field(nullable=nullable, description=description, metadata={"path": path, "format": format}, **checks)
+    return pandera.Field(nullable=nullable, description=description, metadata={"path": path, "format": format}, **checks)
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Column:
     """One column: its Arrow type, where its value is in a record, and whether it may be null."""
 
     name: str
-    type: pyarrow.DataType
+    type: pa.DataType
     path: Path
     format: str | None
     nullable: bool
@@ -76,17 +76,19 @@ class Contract:
     name: str
     description: str
     columns: tuple[Column, ...]
-    schema: pa.DataFrameSchema
+    schema: pandera.DataFrameSchema
 
     @cached_property
-    def arrow_schema(self) -> pyarrow.Schema:
+    def arrow_schema(self) -> pa.Schema:
         """The columns as Arrow fields, all nullable: the gate and not the file decides about nulls."""
-        return pyarrow.schema([pyarrow.field(c.name, c.type, metadata={"description": c.description}) for c in self.columns])
+        return pa.schema([pa.field(c.name, c.type, metadata={"description": c.description}) for c in self.columns])
 
     @cached_property
     def hash(self) -> str:
         """12 hex digits that change when columns, types, paths, nullability or checks do."""
-        columns = [[c.name, str(c.type), list(c.path), c.format, c.nullable, _checks(self.schema.columns[c.name])] for c in self.columns]
+        columns = [
+            [c.name, str(c.type), list(c.path), c.format, c.nullable, _checks(self.schema.columns[c.name])] for c in self.columns
+        ]
         text = json.dumps([columns, _checks(self.schema)], sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -98,7 +100,7 @@ class Contract:
         raise KeyError(name)
 
 
-def _checks(schema: pa.DataFrameSchema | pa.Column) -> list[list[str]]:
+def _checks(schema: pandera.DataFrameSchema | pandera.Column) -> list[list[str]]:
     """Name and meaning of each check; a custom check's meaning is its source text."""
     described = []
     for check in schema.checks:
@@ -130,19 +132,23 @@ def load_contract(ref: str) -> Contract:
     try:
         model = getattr(importlib.import_module(module_name), model_name)
     except (ImportError, AttributeError) as error:
-        raise SpecError(f"the contract {ref} cannot be imported: {error}", field="contract", remedy="Mend the reference.") from error
-    if not (isinstance(model, type) and issubclass(model, pa.DataFrameModel)):
-        raise SpecError(f"{ref} is not a pandera DataFrameModel", field="contract", remedy="Derive it from pa.DataFrameModel.")
+        raise SpecError(
+            f"the contract {ref} cannot be imported: {error}", field="contract", remedy="Mend the reference."
+        ) from error
+    if not (isinstance(model, type) and issubclass(model, pandera.DataFrameModel)):
+        raise SpecError(
+            f"{ref} is not a pandera DataFrameModel", field="contract", remedy="Derive it from pandera.pandas.DataFrameModel."
+        )
     schema = model.to_schema()
     columns = tuple(_column(ref, name, field) for name, field in schema.columns.items())
     return Contract(model_name, inspect.cleandoc(model.__doc__ or ""), columns, schema)
 
 
-def _column(ref: str, name: str, field: pa.Column) -> Column:
+def _column(ref: str, name: str, field: pandera.Column) -> Column:
     dtype = getattr(field.dtype, "type", None)
     if not isinstance(dtype, pd.ArrowDtype):
         if isinstance(dtype, pd.StringDtype):
-            dtype = pd.ArrowDtype(pyarrow.string())
+            dtype = pd.ArrowDtype(pa.string())
         else:
             raise SpecError(
                 f"{ref}: column {name!r} has the type {field.dtype}, which is no Arrow type",
@@ -150,12 +156,16 @@ def _column(ref: str, name: str, field: pa.Column) -> Column:
                 remedy="Use String, Int64, Float64, Boolean, Date, Timestamp or Annotated[pd.ArrowDtype, <pyarrow type>].",
             )
     if name.startswith("_"):
-        raise SpecError(f"{ref}: column {name!r} begins with an underscore", field=f"contract.{name}", remedy="Those are the project's own.")
+        raise SpecError(
+            f"{ref}: column {name!r} begins with an underscore", field=f"contract.{name}", remedy="Those are the project's own."
+        )
     metadata = field.metadata or {}
     format_ = metadata.get("format")
     if format_ not in _FORMATS and "%" not in str(format_):
-        raise SpecError(f"{ref}: column {name!r} has the unknown format {format_!r}", field=f"contract.{name}", remedy="See column().")
-    if format_ == "json" and not pyarrow.types.is_string(dtype.pyarrow_dtype):
+        raise SpecError(
+            f"{ref}: column {name!r} has the unknown format {format_!r}", field=f"contract.{name}", remedy="See column()."
+        )
+    if format_ == "json" and not pa.types.is_string(dtype.pyarrow_dtype):
         raise SpecError(f"{ref}: column {name!r} keeps JSON text", field=f"contract.{name}", remedy="Make it a String.")
     path = parse_path(metadata.get("path") or name)
     return Column(name, dtype.pyarrow_dtype, path, format_, field.nullable, field.description or "")
@@ -185,7 +195,7 @@ def check_stream(source: Source, stream: Stream) -> Contract:
             )
     if stream.cursor:
         type_ = contract.column(stream.cursor.field).type
-        fits = pyarrow.types.is_timestamp(type_) if stream.cursor.kind == "timestamp" else pyarrow.types.is_integer(type_)
+        fits = pa.types.is_timestamp(type_) if stream.cursor.kind == "timestamp" else pa.types.is_integer(type_)
         if not fits:
             raise SpecError(
                 f"the {stream.cursor.kind} cursor {stream.cursor.field!r} has the type {type_}",

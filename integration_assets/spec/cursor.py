@@ -7,7 +7,7 @@ moves only along the contiguous frontier, whatever order the slices finish in.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
@@ -19,7 +19,7 @@ from integration_assets.spec.base import Spec
 
 CursorValue = datetime | int
 
-_TICK = {"timestamp": timedelta(microseconds=1), "integer": 1}
+_TICK: dict[str, timedelta | int] = {"timestamp": timedelta(microseconds=1), "integer": 1}
 
 
 class Cursor(Spec):
@@ -34,6 +34,7 @@ class Cursor(Spec):
     sorted       : the API promises ascending order, so long slices may be cut short without loss.
     lookback     : how far behind the watermark each sync reads again, for records that arrive late.
     safety_lag   : how far behind now a slice ends, for records that become visible late.
+    step         : long slices are pulled in steps of this size, each its own commit; None pulls them whole.
     """
 
     field: str
@@ -47,6 +48,7 @@ class Cursor(Spec):
     sorted: bool = False
     lookback: timedelta | int = timedelta(0)
     safety_lag: timedelta = timedelta(0)
+    step: timedelta | int | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Cursor:
@@ -54,11 +56,17 @@ class Cursor(Spec):
             if isinstance(self.start, int) or (isinstance(self.start, datetime) and self.start.tzinfo is None):
                 msg = "start must be a datetime with a time zone, such as datetime(2024, 1, 1, tzinfo=UTC)"
                 raise SpecError(f"Cursor: {msg}", field="cursor.start", remedy="Give it a tzinfo.")
+            if isinstance(self.step, int) or (self.step is not None and self.step <= timedelta(0)):
+                raise SpecError("Cursor: step must be a timedelta above zero", field="cursor.step", remedy="Use timedelta(…).")
             if not isinstance(self.lookback, timedelta):
                 raise SpecError("Cursor: lookback must be a timedelta", field="cursor.lookback", remedy="Use timedelta(…).")
         else:
             if isinstance(self.start, datetime):
                 raise SpecError("Cursor: start must be an integer", field="cursor.start", remedy="Or use kind='timestamp'.")
+            if isinstance(self.step, timedelta) or (self.step is not None and self.step <= 0):
+                raise SpecError(
+                    "Cursor: step must be an integer above zero", field="cursor.step", remedy="Count in cursor units."
+                )
             if isinstance(self.lookback, timedelta) and self.lookback != timedelta(0):
                 raise SpecError("Cursor: lookback must be an integer", field="cursor.lookback", remedy="Count in cursor units.")
         if self.format not in {"iso8601", "epoch_s", "epoch_ms", "integer"} and "%" not in self.format:
@@ -71,10 +79,9 @@ class Cursor(Spec):
 
     def query(self, slice_: Slice) -> dict[str, str]:
         """The query parameters that ask the API for `slice_`, widened where the API's own boundary is narrower."""
-        tick = _TICK[self.kind]
         params = {}
         if self.start_param and slice_.start is not None:
-            start = slice_.start - tick if self.start_exclusive else slice_.start  # type: ignore[operator] - one kind each
+            start = _minus(slice_.start, _TICK[self.kind]) if self.start_exclusive else slice_.start
             params[self.start_param] = self.write(start)
         if self.end_param and slice_.end is not None:
             params[self.end_param] = self.write(slice_.end, up=True)
@@ -118,7 +125,7 @@ class Slice:
     @property
     def empty(self) -> bool:
         """Whether no value can lie in it."""
-        return self.start is not None and self.end is not None and self.start >= self.end  # type: ignore[operator]
+        return self.start is not None and self.end is not None and not _less(self.start, self.end)
 
     def touches(self, other: Slice) -> bool:
         """Whether the two overlap or meet, so that together they are one range."""
@@ -126,8 +133,8 @@ class Slice:
 
     def covers(self, other: Slice) -> bool:
         """Whether all of `other` lies inside."""
-        starts = self.start is None or (other.start is not None and self.start <= other.start)  # type: ignore[operator]
-        ends = self.end is None or (other.end is not None and other.end <= self.end)  # type: ignore[operator]
+        starts = self.start is None or (other.start is not None and not _less(other.start, self.start))
+        ends = self.end is None or (other.end is not None and not _less(self.end, other.end))
         return starts and ends
 
     def __str__(self) -> str:
@@ -158,7 +165,28 @@ def _load(value: str | int | None) -> CursorValue | None:
 
 def _after(start: CursorValue | None, end: CursorValue | None) -> bool:
     """Whether a range that starts at `start` begins past one that ends at `end`."""
-    return start is not None and end is not None and start > end  # type: ignore[operator] - one kind per stream
+    return start is not None and end is not None and _less(end, start)
+
+
+# A stream has one kind of cursor, so both sides are of one type; the checker cannot know it.
+def _less(a: CursorValue, b: CursorValue) -> bool:
+    return a < b  # type: ignore[operator]
+
+
+def _minus(a: CursorValue, b: timedelta | int) -> CursorValue:
+    return a - b  # type: ignore[operator]
+
+
+def _plus(a: CursorValue, b: timedelta | int) -> CursorValue:
+    return a + b  # type: ignore[operator]
+
+
+def _lower(a: CursorValue, b: CursorValue) -> CursorValue:
+    return a if _less(a, b) else b
+
+
+def _higher(a: CursorValue, b: CursorValue) -> CursorValue:
+    return b if _less(a, b) else a
 
 
 def finish(finished: Iterable[Slice], done: Slice) -> tuple[Slice, ...]:
@@ -173,11 +201,11 @@ def finish(finished: Iterable[Slice], done: Slice) -> tuple[Slice, ...]:
 
 
 def _least(a: CursorValue | None, b: CursorValue | None) -> CursorValue | None:
-    return None if a is None or b is None else min(a, b)  # type: ignore[type-var] - one kind per stream
+    return None if a is None or b is None else _lower(a, b)
 
 
 def _most(a: CursorValue | None, b: CursorValue | None) -> CursorValue | None:
-    return None if a is None or b is None else max(a, b)  # type: ignore[type-var] - one kind per stream
+    return None if a is None or b is None else _higher(a, b)
 
 
 def _sort_key(slice_: Slice) -> float:
@@ -193,9 +221,9 @@ def _sort_key(slice_: Slice) -> float:
 def watermark(finished: Sequence[Slice], origin: CursorValue | None) -> CursorValue | None:
     """The end of the contiguous frontier from `origin`; None while nothing reaches back to it."""
     for done in finished:
-        if done.start is None or (origin is not None and done.start <= origin):  # type: ignore[operator]
-            if origin is None or done.end is None or done.end > origin:  # type: ignore[operator]
-                return done.end
+        begins = done.start is None or (origin is not None and not _less(origin, done.start))
+        if begins and (origin is None or done.end is None or _less(origin, done.end)):
+            return done.end
     return None
 
 
@@ -205,11 +233,11 @@ def gaps(finished: Sequence[Slice], origin: CursorValue | None) -> tuple[Slice, 
     reached = origin
     for position, done in enumerate(finished):
         first = position == 0 and origin is None
-        if not first and done.start is not None and (reached is None or done.start > reached):  # type: ignore[operator]
+        if not first and done.start is not None and (reached is None or _less(reached, done.start)):
             holes.append(Slice(reached, done.start))
         if first and done.start is not None:
             holes.append(Slice(None, done.start))
-        reached = done.end if reached is None or done.end is None else max(reached, done.end)  # type: ignore[type-var]
+        reached = done.end if reached is None or done.end is None else _higher(reached, done.end)
     return tuple(holes)
 
 
@@ -218,12 +246,19 @@ def plan(cursor: Cursor | None, finished: Sequence[Slice], origin: CursorValue |
     if cursor is None:
         return Slice()
     mark = watermark(finished, origin)
-    if mark is None:
-        start = origin
-    elif isinstance(mark, datetime):
-        start = mark - (cursor.lookback if isinstance(cursor.lookback, timedelta) else timedelta(0))
-    else:
-        start = mark - (cursor.lookback if isinstance(cursor.lookback, int) else 0)
+    start = origin if mark is None else _minus(mark, cursor.lookback) if cursor.lookback else mark
     if start is not None and origin is not None:
-        start = max(start, origin)  # type: ignore[type-var] - one kind per stream
+        start = _higher(start, origin)
     return Slice(start, now - cursor.safety_lag if cursor.kind == "timestamp" else None)
+
+
+def steps(cursor: Cursor | None, whole: Slice) -> Iterator[Slice]:
+    """`whole` in the steps that the cursor asks for, in order; itself when it is open or has none."""
+    if cursor is None or cursor.step is None or whole.start is None or whole.end is None:
+        yield whole
+        return
+    start = whole.start
+    while _less(start, whole.end):
+        end = _lower(_plus(start, cursor.step), whole.end)
+        yield Slice(start, end)
+        start = end

@@ -63,7 +63,9 @@ class Partitions(Spec):
             local = datetime.strptime(key, self.key_format).replace(tzinfo=ZoneInfo(self.timezone))
         except ValueError:
             raise SpecError(
-                f"{key!r} is not a {self.every} partition key", field="partition", remedy=f"Keys look like {self.key_of(self.origin)}."
+                f"{key!r} is not a {self.every} partition key",
+                field="partition",
+                remedy=f"Keys look like {self.key_of(self.origin)}.",
             ) from None
         whole = Slice(local.astimezone(UTC), self._next(local).astimezone(UTC))
         if self.key_of(local) != key or local.astimezone(UTC) < self.origin:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-OUTCOMES = ("committed", "unchanged", "empty", "dry-run")
+OUTCOMES = ("committed", "unchanged", "empty", "taken", "dry-run")
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +15,7 @@ class Receipt:
     """What one slice asked for, got and did with it.
 
     outcome   : `committed` (rows landed), `empty` (nothing new, the frontier may have moved), `unchanged` (the API said
-                304, or the same snapshot again) or `dry-run`.
+                304, or the same snapshot again), `taken` (another run committed the slice first) or `dry-run`.
     slice     : `[start, end]` as JSON; timestamps as ISO 8601 text, None is open.
     watermark_before, watermark_after : the stream's contiguous frontier around this commit.
     fetched   : records received = accepted + rejected + duplicate + filtered.

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from itertools import accumulate
+from typing import TYPE_CHECKING, overload
 
 if TYPE_CHECKING:
-    import pyarrow
+    import pyarrow as pa
 
 DELETED = "_deleted"
 """Boolean column of a batch: the row is a tombstone, of which only key and cursor are to be trusted."""
@@ -38,10 +40,73 @@ class Batch:
     fetched : records received = table.num_rows + len(rejects).
     """
 
-    table: pyarrow.Table
+    table: pa.Table
     raw: Sequence[bytes]
     rejects: tuple[Reject, ...]
     fetched: int
+
+    def filter(self, mask: pa.BooleanArray | pa.ChunkedArray) -> Batch:
+        """The rows where `mask` is true, still aligned with their raw records."""
+        import pyarrow.compute as pc
+
+        kept = pc.indices_nonzero(mask)
+        return Batch(self.table.take(kept), _Chosen(self.raw, kept.to_pylist()), self.rejects, self.fetched)
+
+
+def combine(batches: Sequence[Batch]) -> Batch:
+    """Several batches as one, in order. A single batch is returned as it is."""
+    if len(batches) == 1:
+        return batches[0]
+    import pyarrow as pa
+
+    return Batch(
+        pa.concat_tables([batch.table for batch in batches]),
+        _Chain([batch.raw for batch in batches]),
+        tuple(reject for batch in batches for reject in batch.rejects),
+        sum(batch.fetched for batch in batches),
+    )
+
+
+@dataclass(frozen=True)
+class _Chosen(Sequence[bytes]):
+    """Some of a sequence, by position, looked up only when asked."""
+
+    of: Sequence[bytes]
+    positions: Sequence[int]
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    @overload
+    def __getitem__(self, index: int) -> bytes: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[bytes]: ...
+    def __getitem__(self, index: int | slice) -> bytes | Sequence[bytes]:
+        if isinstance(index, slice):
+            return _Chosen(self.of, self.positions[index])
+        return self.of[self.positions[index]]
+
+
+class _Chain(Sequence[bytes]):
+    """Several sequences one after the other, looked up only when asked."""
+
+    def __init__(self, parts: Sequence[Sequence[bytes]]) -> None:
+        self._parts = parts
+        self._ends = list(accumulate(len(part) for part in parts))
+
+    def __len__(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
+    @overload
+    def __getitem__(self, index: int) -> bytes: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[bytes]: ...
+    def __getitem__(self, index: int | slice) -> bytes | Sequence[bytes]:
+        if isinstance(index, slice):
+            return _Chosen(self, range(len(self))[index])
+        position = range(len(self))[index]
+        part = bisect_right(self._ends, position)
+        return self._parts[part][position - (self._ends[part - 1] if part else 0)]
 
 
 @dataclass

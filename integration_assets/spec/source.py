@@ -51,6 +51,7 @@ class Stream(Spec):
     version    : the column that orders a record's versions; the cursor's field when None.
     ignore     : paths of fields the API sends and the contract leaves out on purpose; all others are reported as drift.
     reject_threshold : the share of a slice's records that may be rejected before the slice is refused whole.
+    allow_empty : a full snapshot without a record may replace a table that has some; otherwise it is refused.
     conditional : remember the ETag and ask with If-None-Match; for small full snapshots.
     """
 
@@ -70,6 +71,7 @@ class Stream(Spec):
     ignore: tuple[str, ...] = ()
     reject_threshold: float = Field(default=0.05, ge=0, le=1)
     conditional: bool = False
+    allow_empty: bool = False
     description: str = ""
     docs_url: str | None = None
 
@@ -86,11 +88,15 @@ class Stream(Spec):
         if self.partitions and self.disposition == "replace":
             raise self._wrong("disposition", "a partition cannot replace the whole table", "Use merge or append.")
         if self.cursor and self.disposition == "replace":
-            raise self._wrong("disposition", "a slice of a cursor cannot replace the whole table", "Use merge, or drop the cursor.")
+            raise self._wrong(
+                "disposition", "a slice of a cursor cannot replace the whole table", "Use merge, or drop the cursor."
+            )
         if self.conditional and (self.cursor or not isinstance(self.paging, Single)):
             raise self._wrong("conditional", "an ETag names one page of a full snapshot", "Use Single paging and no cursor.")
         if isinstance(self.paging, Token | NextLink) and self.paging.path and not isinstance(self.format, Json):
-            raise self._wrong("paging.path", f"a {self.format.kind} body has no field to page by", "Use the Link header or numbers.")
+            raise self._wrong(
+                "paging.path", f"a {self.format.kind} body has no field to page by", "Use the Link header or numbers."
+            )
         return self
 
     def _wrong(self, field: str, what: str, remedy: str) -> SpecError:
@@ -135,7 +141,9 @@ class Source(Spec):
     def _consistent(self) -> Source:
         url = urlsplit(self.base_url)
         if url.scheme not in {"http", "https"} or not url.hostname or url.username or url.query:
-            raise self._wrong("base_url", f"{url.scheme}://{url.hostname} is no base URL", "Give https://host/path, no credentials in it.")
+            raise self._wrong(
+                "base_url", f"{url.scheme}://{url.hostname} is no base URL", "Give https://host/path, no credentials in it."
+            )
         if url.scheme == "http" and not isinstance(self.auth, NoAuth) and url.hostname not in {"localhost", "127.0.0.1", "::1"}:
             raise self._wrong("base_url", "a credential would travel in clear text", "Use https.")
         names = [stream.name for stream in self.streams]
@@ -166,5 +174,3 @@ class Source(Spec):
         """The same source at another address: a test server, a proxy, a region."""
         values: dict[str, Any] = {name: getattr(self, name) for name in type(self).model_fields}
         return Source(**{**values, "base_url": base_url})
-
-

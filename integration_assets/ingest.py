@@ -1,0 +1,246 @@
+"""The whole flow of one slice, on one screen: pages, sieve, gate, transform, one commit, and the receipt of it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from time import monotonic
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from integration_assets import __version__
+from integration_assets.errors import RejectThresholdError, ResponseError
+from integration_assets.extract.client import SourceClient, Usage
+from integration_assets.extract.reading import Reading
+from integration_assets.land.lake import LakeTable
+from integration_assets.land.quarantine import Quarantine
+from integration_assets.land.state import LakeState
+from integration_assets.spec.contract import Contract
+from integration_assets.spec.cursor import CursorValue, Slice, watermark
+from integration_assets.spec.receipt import Receipt
+from integration_assets.spec.records import DELETED, Batch, combine
+from integration_assets.spec.source import Source, Stream
+from integration_assets.transform.technical import lake_schema, stamp
+from integration_assets.validate.drift import sentences
+from integration_assets.validate.gate import Gate
+from integration_assets.validate.sieve import Seen, inside
+
+BATCH_ROWS = 20_000
+"""Rows that go through gate and writer at once: pandera's fixed cost is spread, memory stays bounded (law 4)."""
+
+
+@dataclass(frozen=True)
+class Feed:
+    """One stream with everything it flows through."""
+
+    source: Source
+    stream: Stream
+    contract: Contract
+    client: SourceClient
+    table: LakeTable
+    quarantine: Quarantine
+
+
+@dataclass(frozen=True)
+class Job:
+    """One slice to pull, and how.
+
+    base       : the lake's state it was planned on; a commit since then that overlaps it makes the run plan again.
+    skip_known : drop record versions that the lake already has (a planned sync reads its lookback again); a refetch that
+                 was asked for lands them anew.
+    dry_run    : ask for one page and write nothing.
+    """
+
+    slice: Slice
+    base: LakeState
+    run_id: str
+    partition: str | None = None
+    skip_known: bool = False
+    dry_run: bool = False
+
+
+@dataclass
+class Progress:
+    """The running count of one slice; handed to `watch` after every batch."""
+
+    stream: str
+    job: Job
+    began: datetime = field(default_factory=lambda: datetime.now(UTC))
+    started: float = field(default_factory=monotonic)
+    pages: int = 0
+    bytes: int = 0
+    fetched: int = 0
+    accepted: int = 0
+    rejected: int = 0
+    duplicate: int = 0
+    filtered: int = 0
+    tombstones: int = 0
+    high: CursorValue | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Wall time since the slice began."""
+        return monotonic() - self.started
+
+
+Watch = Callable[[Progress], None]
+
+
+def ingest(feed: Feed, job: Job, watch: Watch = lambda _: None) -> Receipt:
+    """Pull one slice and land it in one commit; returns the receipt which that commit carries.
+
+    Raises the errors of `integration_assets.errors`; whatever is raised, nothing of the slice was committed.
+    """
+    stream, schema = feed.stream, lake_schema(feed.contract)
+    gate, seen = Gate(feed.contract, _required(stream), stream.key), Seen(_identity(stream))
+    count, used, digest = Progress(stream.name, job), feed.client.usage.snapshot(), hashlib.sha256()
+    etag = job.base.etag if stream.conditional else None
+    reading = Reading(feed.client, feed.source, stream, feed.contract, job.slice, etag=etag, max_pages=1 if job.dry_run else None)
+    if not job.dry_run:
+        feed.table.prepare(schema)
+    if job.skip_known and stream.cursor and _identity(stream):
+        seen.add(feed.table.known(list(_identity(stream)), stream.cursor.field, job.slice))
+
+    with feed.table.writer(schema) as writer:
+        for batch in batches(reading):
+            mine = inside(batch, stream.cursor.field, job.slice) if stream.cursor else batch
+            fresh = seen.fresh(mine)
+            accepted, rejects = gate.check(fresh)
+            if not job.dry_run:
+                feed.quarantine.add(
+                    feed.source.name, stream.name, rejects, job.slice, job.run_id, feed.contract.hash, job.partition
+                )
+                writer.write(stamp(accepted, count.began, job.run_id))
+            _count(count, batch, mine, fresh, accepted, len(rejects), stream)
+            if stream.disposition == "replace":
+                _digest(digest, accepted)
+            count.pages, count.bytes = reading.pages, feed.client.usage.minus(used).bytes
+            watch(count)
+
+        receipt = _receipt(feed, job, count, reading, feed.client.usage.minus(used), digest.hexdigest())
+        if job.dry_run:
+            return receipt
+        _refuse(stream, receipt, job)
+        if reading.unchanged or _same_snapshot(stream, receipt, job.base):
+            return replace(receipt, outcome="unchanged", accepted=0, duplicate=count.duplicate + count.accepted)
+        covered = _covered(stream, job.slice, count.high)
+        if not count.accepted and (covered is None or any(done.covers(covered) for done in job.base.finished)):
+            return receipt
+        return feed.table.commit(
+            writer, receipt, covered, job.base, stream.origin, etag=receipt.etag, content_hash=receipt.content_hash
+        )
+
+
+def batches(pages: Iterable[Batch], rows: int = BATCH_ROWS) -> Iterator[Batch]:
+    """Pages joined into batches of at least `rows` records, the last one as it comes."""
+    waiting: list[Batch] = []
+    for page in pages:
+        waiting.append(page)
+        if sum(batch.fetched for batch in waiting) >= rows:
+            yield combine(waiting)
+            waiting = []
+    if waiting:
+        yield combine(waiting)
+
+
+def _required(stream: Stream) -> tuple[str, ...]:
+    """Columns without which a row cannot be merged or placed: null there rejects the record, tombstones included."""
+    names = [*stream.key, stream.version_column, stream.cursor.field if stream.cursor else None]
+    return tuple(dict.fromkeys(name for name in names if name))
+
+
+def _identity(stream: Stream) -> tuple[str, ...]:
+    """What makes two records the same version of one record; empty when the stream has no key."""
+    return _required(stream) if stream.key else ()
+
+
+def _count(count: Progress, batch: Batch, mine: Batch, fresh: Batch, accepted: pa.Table, rejected: int, stream: Stream) -> None:
+    count.fetched += batch.fetched
+    count.filtered += batch.table.num_rows - mine.table.num_rows
+    count.duplicate += mine.table.num_rows - fresh.table.num_rows
+    count.accepted += accepted.num_rows
+    count.rejected += rejected
+    count.tombstones += pc.sum(accepted.column(DELETED)).as_py() or 0
+    if stream.cursor and accepted.num_rows:
+        high = pc.max(accepted.column(stream.cursor.field)).as_py()
+        count.high = high if count.high is None else max(count.high, high)
+
+
+def _digest(digest: hashlib._Hash, table: pa.Table) -> None:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table.combine_chunks())
+    digest.update(sink.getvalue())
+
+
+def _same_snapshot(stream: Stream, receipt: Receipt, base: LakeState) -> bool:
+    return stream.disposition == "replace" and receipt.content_hash == base.content_hash
+
+
+def _covered(stream: Stream, slice_: Slice, high: CursorValue | None) -> Slice | None:
+    """The range that is finished when the slice is: an open end reaches to the highest cursor seen, which is read again."""
+    if not stream.cursor:
+        return None
+    reached = Slice(slice_.start, high if slice_.end is None else slice_.end)
+    return None if reached.end is None or reached.empty else reached
+
+
+def _refuse(stream: Stream, receipt: Receipt, job: Job) -> None:
+    """Law 6, and the snapshot that would empty a table."""
+    if receipt.rejected > stream.reject_threshold * receipt.fetched:
+        raise RejectThresholdError(
+            f"{receipt.rejected:,} of {receipt.fetched:,} records of {job.slice} were rejected, more than the allowed"
+            f" {stream.reject_threshold:.0%}; nothing of the slice was committed",
+            source=receipt.source,
+            stream=receipt.stream,
+            remedy="They are in quarantine with their reasons: mend the contract or ask the API's owner, then sync again.",
+        )
+    emptied = stream.disposition == "replace" and not receipt.accepted and receipt.outcome != "unchanged"
+    if emptied and job.base.content_hash and not stream.allow_empty:
+        raise ResponseError(
+            "the full snapshot came without a record, and the table has some",
+            source=receipt.source,
+            stream=receipt.stream,
+            remedy="Ask the API's owner; if it is right, set allow_empty on the stream.",
+        )
+
+
+def _receipt(feed: Feed, job: Job, count: Progress, reading: Reading, spent: Usage, digest: str) -> Receipt:
+    stream = feed.stream
+    start, end = job.slice.to_json()
+    mark = Slice(watermark(job.base.finished, stream.origin)).to_json()[0]
+    return Receipt(
+        source=feed.source.name,
+        stream=stream.name,
+        run_id=job.run_id,
+        outcome="dry-run" if job.dry_run else "committed" if count.accepted else "unchanged" if reading.unchanged else "empty",
+        slice=(start, end),
+        partition=job.partition,
+        watermark_before=mark,
+        watermark_after=mark,
+        pages=reading.pages,
+        requests=spent.requests,
+        retries=spent.retries,
+        bytes=spent.bytes,
+        fetched=count.fetched,
+        accepted=count.accepted,
+        rejected=count.rejected,
+        duplicate=count.duplicate,
+        filtered=count.filtered,
+        tombstones=count.tombstones,
+        seconds=round(count.seconds, 3),
+        throttled=round(spent.throttled, 3),
+        contract=stream.contract,
+        contract_hash=feed.contract.hash,
+        code_version=__version__,
+        started_at=count.began.isoformat(),
+        finished_at=datetime.now(UTC).isoformat(),
+        drift=reading.drift.to_json(),
+        warnings=(*reading.warnings, *sentences(reading.drift)),
+        etag=reading.etag if stream.conditional else None,
+        content_hash=digest if stream.disposition == "replace" else None,
+        version=None,
+    )

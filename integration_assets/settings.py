@@ -1,0 +1,78 @@
+"""Every setting, read from the environment in this one place. docs/settings.md is the same table for people."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from integration_assets.errors import SecretMissingError, SpecError
+from integration_assets.spec.auth import secret_names
+from integration_assets.spec.source import Source
+
+PREFIX = "INTEGRATION_"
+
+TABLE: tuple[tuple[str, str, str], ...] = (
+    ("INTEGRATION_LAKE_URI", "data/lake", "Where the lake is: a folder."),
+    ("INTEGRATION_WAREHOUSE_URI", "data/warehouse.duckdb", "Where the warehouse is: a DuckDB file."),
+    ("INTEGRATION_WAREHOUSE_WAIT", "300", "Seconds to wait for another run that is writing the warehouse."),
+    ("INTEGRATION_<SOURCE>_BASE_URL", "the source's own", "Another address of a source: a proxy, a region, a test server."),
+    ("<SECRET>", "none", "Each secret under the name that its source's spec gives; `integration sources` lists them."),
+)
+"""Name, default and meaning of each setting."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of this process.
+
+    lake_uri, warehouse_uri : where data lands.
+    warehouse_wait          : seconds to wait for the warehouse's lock.
+    environ                 : where secrets and overrides are looked up, by name, when they are needed.
+    """
+
+    lake_uri: str
+    warehouse_uri: str
+    warehouse_wait: float
+    environ: Mapping[str, str]
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str] | None = None) -> Settings:
+        """Read the environment. Raises `SpecError` naming the variable that is wrong."""
+        environ = os.environ if environ is None else environ
+        wait = environ.get("INTEGRATION_WAREHOUSE_WAIT", "300")
+        try:
+            seconds = float(wait)
+        except ValueError:
+            raise SpecError(
+                f"{wait!r} is no number of seconds", field="INTEGRATION_WAREHOUSE_WAIT", remedy="Set it to a number such as 300."
+            ) from None
+        return cls(
+            lake_uri=environ.get("INTEGRATION_LAKE_URI", "data/lake"),
+            warehouse_uri=environ.get("INTEGRATION_WAREHOUSE_URI", "data/warehouse.duckdb"),
+            warehouse_wait=seconds,
+            environ=environ,
+        )
+
+    def locate(self, source: Source) -> Source:
+        """The source at the address that the environment gives it, or its own."""
+        name = f"{PREFIX}{source.name.upper()}_BASE_URL"
+        base_url = self.environ.get(name)
+        return source.with_base_url(base_url) if base_url else source
+
+    def secrets_for(self, source: Source) -> Callable[[str], str]:
+        """A look-up of the secrets that `source` names, and of no others.
+
+        The look-up raises `SecretMissingError` naming the variable to set.
+        """
+        allowed = secret_names(source.auth)
+
+        def secret(name: str) -> str:
+            value = self.environ.get(name) if name in allowed else None
+            if not value:
+                raise SecretMissingError(
+                    f"the secret {name} is not set", source=source.name, remedy=f"Set the environment variable {name}."
+                )
+            return value
+
+        return secret

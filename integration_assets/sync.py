@@ -1,0 +1,226 @@
+"""What a sync is: plan the slices, ingest each on the lake's present state, merge what landed into the warehouse."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from integration_assets.errors import PageTokenExpiredError, SliceTakenError, SpecError
+from integration_assets.extract.client import SourceClient
+from integration_assets.ingest import Feed, Job, Watch, ingest
+from integration_assets.land.duckdb import DuckDBWarehouse
+from integration_assets.land.lake import Lake, LakeTable
+from integration_assets.land.quarantine import Quarantine
+from integration_assets.land.warehouse import MergeResult, Target, Warehouse
+from integration_assets.settings import Settings
+from integration_assets.spec.contract import Contract, check_stream
+from integration_assets.spec.cursor import Slice, plan, steps
+from integration_assets.spec.receipt import Receipt
+from integration_assets.spec.source import Source, Stream
+
+_TRIES = 3
+
+
+@dataclass(frozen=True)
+class Stores:
+    """Where data lands: the lake, its quarantine, the warehouse."""
+
+    lake: Lake
+    quarantine: Quarantine
+    warehouse: Warehouse
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Stores:
+        """The stores that the settings name; nothing is opened or written yet."""
+        return cls(
+            Lake(settings.lake_uri),
+            Quarantine(settings.lake_uri),
+            DuckDBWarehouse(settings.warehouse_uri, wait_seconds=settings.warehouse_wait),
+        )
+
+    def table(self, source: Source, stream: Stream) -> LakeTable:
+        """The stream's lake table, whether or not it is there yet."""
+        return self.lake.table(source.name, stream.name)
+
+
+@contextmanager
+def open_feeds(
+    source: Source, stores: Stores, settings: Settings, streams: Sequence[Stream] | None = None
+) -> Iterator[list[Feed]]:
+    """Feeds of a source's streams that share one client. Checks spec, contracts and lake before any request is spent."""
+    located = settings.locate(source)
+    chosen = located.streams if streams is None else streams
+    contracts = {stream.name: check_stream(located, stream) for stream in chosen}
+    stores.lake.check()
+    with SourceClient(located, settings.secrets_for(located)) as client:
+        yield [
+            Feed(located, stream, contracts[stream.name], client, stores.table(located, stream), stores.quarantine)
+            for stream in chosen
+        ]
+
+
+def sync(
+    feed: Feed,
+    run_id: str,
+    *,
+    partitions: Sequence[str] | None = None,
+    span: Slice | None = None,
+    dry_run: bool = False,
+    watch: Watch = lambda _: None,
+) -> Iterator[Receipt]:
+    """Pull a stream and yield each slice's receipt as it commits.
+
+    partitions : pull these partitions' slices, each cut at the API's now.
+    span       : pull (again) this range.
+    neither    : pull what is new: `[watermark - lookback, now - safety_lag)`.
+    Raises the errors of `integration_assets.errors` with source and stream filled in; slices committed before stay.
+    """
+    wanted: list[tuple[str | None, Slice | None]]
+    wanted = [(key, None) for key in partitions] if partitions is not None else [(None, span)]
+    for key, range_ in wanted:
+        done = False
+        tries = 0
+        while not done:
+            tries += 1
+            try:
+                yield from _pull(feed, run_id, key, range_, dry_run=dry_run, watch=watch)
+                done = True
+            except PageTokenExpiredError:
+                # The API aged the token out: reading the slice again from its start is the only way on.
+                if tries == _TRIES:
+                    raise
+            except SliceTakenError as taken:
+                asked = feed.stream.partitions.slice_of(key) if key and feed.stream.partitions else range_
+                if asked is not None and any(other.covers(asked) for other in feed.table.state().finished):
+                    yield _taken(feed, run_id, key, asked, taken)
+                    done = True
+                elif tries == _TRIES:
+                    raise
+
+
+def _pull(feed: Feed, run_id: str, key: str | None, span: Slice | None, *, dry_run: bool, watch: Watch) -> Iterator[Receipt]:
+    """Plan one range on the lake's present state and ingest it step by step."""
+    whole = plan_slice(feed, key, span)
+    if whole.empty:
+        return
+    for step in steps(feed.stream.cursor, whole):
+        job = Job(step, feed.table.state(), run_id, key, skip_known=key is None and span is None, dry_run=dry_run)
+        try:
+            yield ingest(feed, job, watch)
+        except Exception as error:
+            _locate(error, feed)
+            raise
+        if dry_run:
+            return
+
+
+def plan_slice(feed: Feed, key: str | None = None, span: Slice | None = None) -> Slice:
+    """The range that a sync of this stream would pull now. Asks the API for its clock where the source says so."""
+    stream = feed.stream
+    if key is not None and stream.partitions is None:
+        raise SpecError(
+            f"there is no partition {key!r}: the stream is not partitioned",
+            source=feed.source.name,
+            stream=stream.name,
+            remedy="Leave the partition out.",
+        )
+    if stream.cursor is None:
+        if span is not None:
+            raise SpecError(
+                "the stream has no cursor and is always pulled whole",
+                source=feed.source.name,
+                stream=stream.name,
+                remedy="Leave --from and --to out.",
+            )
+        return Slice()
+    if stream.cursor.kind == "integer":
+        return span or plan(stream.cursor, feed.table.state().finished, stream.origin, feed.client.now())
+    now = feed.client.now()
+    if key is None and span is None:
+        return plan(stream.cursor, feed.table.state().finished, stream.origin, now)
+    asked = stream.partitions.slice_of(key) if key is not None and stream.partitions else span or Slice()
+    return _until(asked, now - stream.cursor.safety_lag, feed)
+
+
+def _until(asked: Slice, latest: datetime, feed: Feed) -> Slice:
+    """`asked`, cut at `latest`: what has not happened yet cannot be finished."""
+    end = latest if asked.end is None else min(asked.end, latest)
+    cut = Slice(asked.start, end)
+    if cut.empty:
+        raise SpecError(
+            f"{asked} has not begun: the API's data is final up to {latest.isoformat()}",
+            source=feed.source.name,
+            stream=feed.stream.name,
+            remedy="Ask for an earlier range.",
+        )
+    return cut
+
+
+def _locate(error: Exception, feed: Feed) -> None:
+    at = getattr(error, "at", None)
+    if at is not None:
+        at(feed.source.name, feed.stream.name)
+
+
+def _taken(feed: Feed, run_id: str, key: str | None, asked: Slice, taken: SliceTakenError) -> Receipt:
+    start, end = asked.to_json()
+    return Receipt(
+        source=feed.source.name,
+        stream=feed.stream.name,
+        run_id=run_id,
+        outcome="taken",
+        slice=(start, end),
+        partition=key,
+        contract=feed.stream.contract,
+        contract_hash=feed.contract.hash,
+        warnings=(taken.what,),
+    )
+
+
+def target(source: Source, stream: Stream, contract: Contract) -> Target:
+    """The warehouse table that a stream becomes."""
+    return Target(
+        source=source.name,
+        stream=stream.name,
+        contract_schema=contract.arrow_schema,
+        descriptions={column.name: column.description for column in contract.columns},
+        key=stream.key,
+        version=stream.version_column,
+        disposition=stream.disposition,
+        tombstones=stream.tombstone is not None,
+        required=tuple(column.name for column in contract.columns if not column.nullable and stream.tombstone is None),
+    )
+
+
+def merge(feed: Feed, stores: Stores, run_id: str) -> MergeResult:
+    """Bring the warehouse's table up to the lake's present version."""
+    try:
+        return stores.warehouse.merge(target(feed.source, feed.stream, feed.contract), feed.table, run_id)
+    except Exception as error:
+        _locate(error, feed)
+        raise
+
+
+def outcome(receipts: Sequence[Receipt]) -> Receipt | None:
+    """Several slices' receipts as one account: counts summed, first and last boundary; None for none."""
+    if not receipts:
+        return None
+    first, last = receipts[0], receipts[-1]
+    summed = {
+        name: sum(getattr(receipt, name) for receipt in receipts)
+        for name in (
+            "pages", "requests", "retries", "bytes", "fetched", "accepted", "rejected", "duplicate", "filtered", "tombstones",
+            "seconds", "throttled",
+        )
+    }  # fmt: skip
+    warnings = tuple(dict.fromkeys(warning for receipt in receipts for warning in receipt.warnings))
+    return replace(
+        last,
+        slice=(first.slice[0], last.slice[1]),
+        watermark_before=first.watermark_before,
+        warnings=warnings,
+        files=(),
+        **summed,
+    )

@@ -1,0 +1,1 @@
+"""What is done to rows that passed the gate, before they land."""

@@ -1,0 +1,28 @@
+"""The project's own columns: when a row was pulled and by which run. They begin with an underscore."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import pyarrow as pa
+
+from integration_assets.spec.contract import Contract
+from integration_assets.spec.records import DELETED
+
+_TECHNICAL = (
+    pa.field(DELETED, pa.bool_(), metadata={"description": "Whether the API said that the record is gone."}),
+    pa.field("_extracted_at", pa.timestamp("us", "UTC"), metadata={"description": "When the slice's pull began."}),
+    pa.field("_run_id", pa.string(), metadata={"description": "The run that pulled the row."}),
+)
+
+
+def lake_schema(contract: Contract) -> pa.Schema:
+    """The contract's columns followed by the technical ones: the schema of a stream's lake table."""
+    return pa.schema([*contract.arrow_schema, *_TECHNICAL])
+
+
+def stamp(table: pa.Table, extracted_at: datetime, run_id: str) -> pa.Table:
+    """`table` (contract columns and `_deleted`) with `_extracted_at` and `_run_id` appended."""
+    rows = table.num_rows
+    stamped = table.append_column("_extracted_at", pa.repeat(pa.scalar(extracted_at, pa.timestamp("us", "UTC")), rows))
+    return stamped.append_column("_run_id", pa.repeat(pa.scalar(run_id, pa.string()), rows))

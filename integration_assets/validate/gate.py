@@ -1,0 +1,113 @@
+"""The pandera gate: every row passes the contract, or is rejected alone with every reason."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+import pandera.errors
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from integration_assets.errors import SpecError
+from integration_assets.spec.contract import Contract
+from integration_assets.spec.records import DELETED, Batch, Reject
+
+Reasons = dict[int, list[str]]
+_SHOWN = 80
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A contract, and the columns (key, cursor, version) that no row may lack, tombstones included."""
+
+    contract: Contract
+    required: tuple[str, ...] = ()
+    key: tuple[str, ...] = ()
+
+    def check(self, batch: Batch) -> tuple[pa.Table, list[Reject]]:
+        """Split a batch into the rows that hold the contract and rejects with reasons, in the order received.
+
+        Rejects of the decoder are passed on. Raises `SpecError` when a check of the contract fails on every row by an
+        error of its own.
+        """
+        table = batch.table
+        reasons: Reasons = defaultdict(list)
+        for name in self.required:
+            for position in pc.indices_nonzero(pc.is_null(table.column(name))).to_pylist():
+                reasons[position].append(f"{name}: is null")
+        live = pc.indices_nonzero(pc.invert(table.column(DELETED))).to_pylist()
+        for position, found in self._violations(table, live).items():
+            reasons[position].extend(reason for reason in found if reason not in reasons[position])
+        if not reasons:
+            return table, list(batch.rejects)
+        good = pa.array([position not in reasons for position in range(table.num_rows)], pa.bool_())
+        turned_away = [
+            Reject(batch.raw[position], tuple(reasons[position]), self._key(table, position)) for position in sorted(reasons)
+        ]
+        return table.filter(good), [*batch.rejects, *turned_away]
+
+    def _key(self, table: pa.Table, position: int) -> str | None:
+        values = [table.column(name)[position].as_py() for name in self.key]
+        return None if not values or any(value is None for value in values) else "|".join(str(value) for value in values)
+
+    def _violations(self, table: pa.Table, live: Sequence[int]) -> Reasons:
+        """Reasons by position in `table`, of the rows at the `live` positions."""
+        if not live:
+            return {}
+        chosen = table if len(live) == table.num_rows else table.take(live)
+        frame = chosen.select(self.contract.arrow_schema.names).to_pandas(types_mapper=pd.ArrowDtype)
+        return {live[position]: found for position, found in self._validate(frame).items()}
+
+    def _validate(self, frame: pd.DataFrame) -> Reasons:
+        """Reasons by position in `frame`. A check that breaks on some rows is narrowed down to them by halving."""
+        by_row, broken = self._ask_pandera(frame)
+        if not broken:
+            return by_row
+        if len(frame) == 1:
+            return {0: [*by_row.get(0, []), *broken]}
+        probes = {0, len(frame) // 2, len(frame) - 1}
+        if all(self._ask_pandera(_rows(frame, position, position + 1))[1] for position in probes):
+            raise SpecError(
+                f"a check of {self.contract.name} cannot be evaluated: {broken[0]}",
+                field="contract",
+                remedy="A check must take a column or frame and return one truth value a row.",
+            )
+        middle = len(frame) // 2
+        found = dict(self._validate(_rows(frame, 0, middle)))
+        for position, reasons in self._validate(_rows(frame, middle, len(frame))).items():
+            found[position + middle] = reasons
+        return found
+
+    def _ask_pandera(self, frame: pd.DataFrame) -> tuple[Reasons, list[str]]:
+        """Reasons by row, and the failures that pandera could not lay at a row's door."""
+        try:
+            self.contract.schema.validate(frame, lazy=True)
+        except pandera.errors.SchemaErrors as errors:
+            by_row: Reasons = defaultdict(list)
+            broken: list[str] = []
+            for case in errors.failure_cases.to_dict("records"):
+                reason = _reason(case)
+                if case["index"] is None or pd.isna(case["index"]):
+                    broken.append(reason)
+                elif reason not in by_row[int(case["index"])]:
+                    by_row[int(case["index"])].append(reason)
+            return by_row, broken
+        return {}, []
+
+
+def _rows(frame: pd.DataFrame, start: int, end: int) -> pd.DataFrame:
+    return frame.iloc[start:end].reset_index(drop=True)
+
+
+def _reason(case: dict[str, object]) -> str:
+    """`field: what is wrong, got value`; a check over the whole row has no field and no value."""
+    check = str(case["check"])
+    if case["schema_context"] == "DataFrameSchema" and not check.startswith("column_"):
+        return f"row: {check}"
+    if check == "not_nullable":
+        return f"{case['column']}: is null"
+    value = repr(case["failure_case"])
+    return f"{case['column']}: must be {check}, got {value if len(value) <= _SHOWN else value[:_SHOWN] + '…'}"
