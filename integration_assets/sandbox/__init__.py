@@ -9,7 +9,7 @@ from __future__ import annotations
 __all__ = ["serve"]
 
 
-def serve(  # noqa: PLR0913  (one keyword per command-line option, and the options are the public face)
+def serve(  # noqa: PLR0913, PLR0917  (one keyword per command-line option, and the options are the public face)
     host: str = "127.0.0.1",
     port: int = 8013,
     clock: str = "2013-02-01T00:00:00Z",

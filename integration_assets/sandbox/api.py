@@ -38,7 +38,9 @@ RESET = "reset"
 class Api:
     """The ASGI application of /v1; the admin endpoints read and change its clock, faults, limit and counts."""
 
-    def __init__(self, data: Data, clock: Clock, key: str, rate_limit: float, cursor_ttl: float, *, gzip: bool) -> None:
+    def __init__(  # noqa: PLR0913  (one option of the server each)
+        self, data: Data, clock: Clock, *, key: str, rate_limit: float, cursor_ttl: float, gzip: bool
+    ) -> None:
         """Index the data; `cursor_ttl` is in real seconds, `rate_limit` in requests per second."""
         self.clock, self.faults, self.limit = clock, Faults(), RateLimit(rate_limit)
         self.counts: Counter[tuple[str, str]] = Counter()
@@ -46,7 +48,7 @@ class Api:
         self._key, self._gzip = key, gzip
         self._flights = FlightStream(data, Tokens(key.encode(), cursor_ttl))
         self._weather = WeatherStream(data)
-        self._fixed = {
+        self._fixed: dict[str, AirportStream | SnapshotStream] = {
             "airports": AirportStream(data.airports),
             "airlines": SnapshotStream(data.airlines, AIRLINES),
             "planes": SnapshotStream(data.planes, PLANES),
@@ -98,11 +100,7 @@ class Api:
 
     def _answer(self, request: Request, path: str, met: Mapping[Kind, Rule]) -> Answer:
         try:
-            if "token_refused" in met:
-                raise ApiError(410, "cursor_expired", "the cursor has expired: start the read again")
-            if rule := met.get("status"):
-                headers = {} if rule.retry_after is None else {"Retry-After": str(rule.retry_after)}
-                raise ApiError(rule.status or 503, "injected_fault", "a fault rule answered this request", headers)
+            _refuse(met)
             answer = self._stream(request, path).get(self._query(request, path, looping="loop" in met))
         except ApiError as error:
             return error.answer()
@@ -120,3 +118,12 @@ class Api:
         params = dict(parse_qsl(request.url.query, keep_blank_values=True))
         url = f"{request.url.scheme}://{request.url.netloc}{path}"
         return Query(path, url, params, int(self.clock.now()), time.time(), looping)
+
+
+def _refuse(met: Mapping[Kind, Rule]) -> None:
+    """Raise the error answer of a `token_refused` or `status` rule."""
+    if "token_refused" in met:
+        raise ApiError(410, "cursor_expired", "the cursor has expired: start the read again")
+    if rule := met.get("status"):
+        headers = {} if rule.retry_after is None else {"Retry-After": str(rule.retry_after)}
+        raise ApiError(rule.status or 503, "injected_fault", "a fault rule answered this request", headers)

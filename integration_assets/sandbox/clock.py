@@ -22,7 +22,7 @@ class Clock:
         return self._base + (time.monotonic() - self._started) * self._speed
 
     def change(self, now: float | None = None, speed: float | None = None) -> None:
-        """Set the instant, the speed, or both; what is not given goes on as it was. `ValueError` for a speed below 0."""
+        """Set the instant, the speed, or both; the other goes on as it was. `ValueError` for a speed below 0."""
         if speed is not None and speed < 0:
             msg = "speed must be 0 or more"
             raise ValueError(msg)

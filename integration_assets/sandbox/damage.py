@@ -6,7 +6,7 @@ import csv
 import io
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
-from xml.etree import ElementTree as Tree
+from xml.etree import ElementTree as ET
 
 import msgspec
 
@@ -61,7 +61,7 @@ def _read(answer: Answer) -> tuple[Record, list[Record]]:
     if answer.media.startswith("text/csv"):
         header, *rows = csv.reader(io.StringIO(answer.body.decode()))
         return {"header": header}, [dict(zip(header, row, strict=True)) for row in rows]
-    root = Tree.fromstring(answer.body)  # noqa: S314  (this process wrote it a moment ago)
+    root = ET.fromstring(answer.body)  # noqa: S314  (this process wrote it a moment ago)
     return dict(root.attrib), [{child.tag: child.text for child in node} for node in root]
 
 

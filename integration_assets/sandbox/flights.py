@@ -25,7 +25,7 @@ from integration_assets.sandbox.versions import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    import pyarrow as pa
+    import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]  # it ships no types
 
     from integration_assets.sandbox.data import Data
     from integration_assets.sandbox.query import Query
@@ -51,17 +51,15 @@ class FlightStream:
         """Index every version of every flight in `data`; takes about a second for the whole year."""
         self._tokens = tokens
         table = by_id(data.flights)
-        self._flights = flights_of(table, data.airports)
-        self._versions = versions_of(table, self._flights)
-        airports = _names(data.airports, "faa")
+        self.flights = flights_of(table, data.airports)
+        self._versions = versions_of(table, self.flights)
+        ports = _names(data.airports, "faa")
         carriers = _names(data.airlines, "carrier")
         fleet = {plane["tailnum"]: plane for plane in data.planes.to_pylist()}
-        self._origin = _fragments(self._flights.origin, lambda code: {"faa": code, "name": airports.get(code)})
-        self._destination = _fragments(
-            self._flights.destination, lambda code: {"faa": code, "name": airports.get(code)}
-        )
-        self._carrier = _fragments(self._flights.carrier, lambda code: {"code": code, "name": carriers.get(code)})
-        self._aircraft = _fragments(self._flights.tail, lambda tail: _aircraft(tail, fleet))
+        self._origin = _fragments(self.flights.origin, lambda code: {"faa": code, "name": ports.get(code)})
+        self._destination = _fragments(self.flights.destination, lambda code: {"faa": code, "name": ports.get(code)})
+        self._carrier = _fragments(self.flights.carrier, lambda code: {"code": code, "name": carriers.get(code)})
+        self._aircraft = _fragments(self.flights.tail, lambda tail: _aircraft(tail, fleet))
 
     def get(self, query: Query) -> Answer:
         """Answer one page: `{"data": [...], "meta": {"count", "next_cursor"}}`."""
@@ -73,7 +71,7 @@ class FlightStream:
             low = max(low, self._versions.after(start.time, start.flight))
         found = self._versions.current(low, high, query.clock, limit + 1)
         rows = found[:limit]
-        token = "null"
+        token = "null"  # noqa: S105  (a page token, in JSON)
         if query.looping:
             token = f'"{query.params.get("cursor") or self._tokens.write(start, query.now)}"'
         elif len(found) > limit:
@@ -92,7 +90,7 @@ class FlightStream:
 
     def render(self, rows: npt.NDArray[np.intp]) -> list[str]:
         """Write the versions at these positions of the index as JSON objects, in their order."""
-        flights, known = self._flights, self._versions
+        flights, known = self.flights, self._versions
         index, status = known.flight[rows], known.status[rows]
         left, landed = (status == DEPARTED) | (status == ARRIVED), status == ARRIVED
         places = index.tolist()

@@ -21,7 +21,7 @@ def document(server: str) -> Json:
         "info": {
             "title": "Sandbox flight operations API",
             "version": "1.0.0",
-            "description": "Replays the flights that left New York in 2013, with weather, airports, airlines and planes.",
+            "description": "The flights that left New York in 2013, with weather, airports, airlines and planes.",
         },
         "servers": [{"url": server}],
         "security": [{"bearer": []}],
@@ -112,13 +112,13 @@ def _schemas() -> Json:
         "PageMeta": _object({"count": _WHOLE, "next_cursor": _nullable(_TEXT)}),
         "Observation": _observation(),
         "Airport": _object(
-            {name: _TEXT for name in ("faa", "name", "dst")}
+            dict.fromkeys(("faa", "name", "dst"), _TEXT)
             | {"lat": _NUMBER, "lon": _NUMBER, "altitude_ft": _WHOLE, "utc_offset_h": _WHOLE}
             | {"timezone": _nullable(_TEXT)}
         ),
         "Airline": _object({"code": _TEXT, "name": _TEXT}),
         "Plane": _object(
-            {name: _TEXT for name in ("tail_number", "type", "manufacturer", "model", "engine")}
+            dict.fromkeys(("tail_number", "type", "manufacturer", "model", "engine"), _TEXT)
             | {"engines": _WHOLE, "seats": _WHOLE}
             | {"year": _nullable(_WHOLE), "cruise_speed_mph": _nullable(_WHOLE)}
         ),

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlencode
 from urllib.request import ProxyHandler, Request, build_opener
 
+import msgspec
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import TracebackType
@@ -134,7 +136,7 @@ class SandboxProcess:
         """Give what a warehouse should hold of `stream` at `at` (now by default); tombstones only with `deleted`."""
         query = {"deleted": "true" if deleted else "false"} | ({} if at is None else {"at": at})
         body = self._send("GET", f"/truth/{stream}?{urlencode(query)}", None)
-        return [json.loads(line) for line in body.splitlines()]
+        return msgspec.json.Decoder(dict[str, Any]).decode_lines(body)
 
     def requests(self) -> dict[str, dict[str, int]]:
         """Give how many requests each path of /v1 answered with each status since the start; a cut one is `reset`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import signal
@@ -55,7 +56,14 @@ def run(settings: Settings) -> None:
     """Serve until SIGTERM or ctrl-C."""
     key = settings.key or os.environ.get("SANDBOX_KEY") or DEFAULT_KEY
     clock = Clock(parse(settings.clock), 0)
-    api = Api(load(settings.days), clock, key, settings.rate_limit, settings.cursor_ttl, gzip=settings.gzip)
+    api = Api(
+        load(settings.days),
+        clock,
+        key=key,
+        rate_limit=settings.rate_limit,
+        cursor_ttl=settings.cursor_ttl,
+        gzip=settings.gzip,
+    )
     # Only now: a fast clock must not run away while the data are indexed.
     clock.change(speed=settings.speed)
     if settings.watch_stdin:
@@ -72,7 +80,9 @@ def run(settings: Settings) -> None:
         server_header=False,
         timeout_graceful_shutdown=1,
     )
-    _Server(config).run()
+    # Ctrl-C has done its work once the server has closed its connections.
+    with contextlib.suppress(KeyboardInterrupt):
+        _Server(config).run()
 
 
 def application(api: Api, *, open_admin: bool) -> ASGIApp:
@@ -104,7 +114,7 @@ def _stop_with_parent() -> None:
 
 
 def _with_request_id(app: ASGIApp) -> ASGIApp:
-    """Number every answer in X-Request-Id."""
+    """Wrap `app` so that every answer is numbered in X-Request-Id."""
     numbers = itertools.count(1)
 
     async def numbered(scope: Scope, receive: Receive, send: Send) -> None:

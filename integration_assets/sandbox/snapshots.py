@@ -1,4 +1,4 @@
-"""The reference streams that are the same at every clock: airports (XML, by offset), airlines and planes (JSON, whole)."""
+"""The streams that are the same at every clock: airports (XML, by offset), airlines and planes (JSON, whole)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from integration_assets.sandbox.answers import XML, Answer
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    import pyarrow as pa
+    import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]  # it ships no types
 
     from integration_assets.sandbox.query import Query
 

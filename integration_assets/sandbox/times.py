@@ -59,7 +59,7 @@ def _times_of_day() -> list[str]:
 
 
 def next_local_time(after: Ints, hhmm: Ints, zone: str) -> Ints:
-    """Find, for each instant, the first later instant at which clocks in `zone` show `hhmm` (515 is 05:15, 2400 midnight).
+    """Find, for each instant, the first later one at which clocks in `zone` show `hhmm` (515 is 05:15, 2400 midnight).
 
     Where `hhmm` is negative the result is `UNKNOWN`. Hours skipped or repeated by summer time follow PEP 495, fold 0.
     """

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
+import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]  # it ships no types
+import pyarrow.compute as pc  # type: ignore[import-untyped, unused-ignore]  # it ships no types
 
 from integration_assets.sandbox.times import DAY, HOUR, NEVER, UNKNOWN, Ints, next_local_time
 
@@ -69,7 +69,7 @@ class Versions:
         return low + int(np.searchsorted(self.flight[low:high], flight, side="right"))
 
     def current(self, low: int, high: int, clock: int, wanted: int) -> npt.NDArray[np.intp]:
-        """Give the first `wanted` positions in `[low, high)` whose version is current at `clock`, reading no further."""
+        """Give the first `wanted` positions in `[low, high)` that are current at `clock`, reading no further."""
         found: list[npt.NDArray[np.intp]] = []
         count, step = 0, max(4 * wanted, 4096)
         while low < high and count < wanted:
@@ -138,18 +138,18 @@ def by_id(table: pa.Table) -> pa.Table:
 
 
 def _index(steps: list[Ints]) -> Versions:
+    """Sort the versions by time; a flight's own steps must come in the order of time, `UNKNOWN` where not taken."""
     rows = len(steps[0])
-    time = np.concatenate(steps)
-    flight = np.tile(np.arange(rows, dtype=np.int64), len(steps))
-    status = np.repeat(np.arange(len(steps), dtype=np.int8), rows)
+    time = np.stack(steps, axis=1).ravel()
+    flight = np.repeat(np.arange(rows, dtype=np.int64), len(steps))
+    status = np.tile(np.arange(len(steps), dtype=np.int8), rows)
     real = time != UNKNOWN
     time, flight, status = time[real], flight[real], status[real]
-    by_flight = np.lexsort((time, flight))
-    time, flight, status = time[by_flight], flight[by_flight], status[by_flight]
     until = np.full(len(time), NEVER, np.int64)
     same = flight[1:] == flight[:-1]
     until[:-1][same] = time[1:][same]
-    order = np.lexsort((flight, time))
+    # Stable, so that ties keep the order of the flights, which is that of their ids.
+    order = np.argsort(time, kind="stable")
     return Versions(time[order], until[order], flight[order], status[order])
 
 

@@ -8,8 +8,8 @@ from urllib.parse import urlencode
 
 import msgspec
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
+import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]  # it ships no types
+import pyarrow.compute as pc  # type: ignore[import-untyped, unused-ignore]  # it ships no types
 from pyarrow import csv
 
 from integration_assets.sandbox.answers import CSV, Answer

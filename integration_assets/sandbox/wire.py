@@ -8,7 +8,7 @@ import socket
 import struct
 import zlib
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
@@ -30,9 +30,9 @@ _LINGER_NOT_AT_ALL = struct.pack("ii", 1, 0)
 
 def protocol_class(transports: Transports) -> type[asyncio.Protocol]:
     """Make the server's protocol keep its open connections in `transports`, by client address."""
-    base = cast("type[Any]", AutoHTTPProtocol)
+    base: Any = AutoHTTPProtocol
 
-    class Registering(base):  # type: ignore[misc]
+    class Registering(base):  # type: ignore[misc]  # which base depends on what is installed
         def connection_made(self, transport: asyncio.Transport) -> None:
             super().connection_made(transport)
             transports[self.client] = transport
