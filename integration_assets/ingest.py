@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from time import monotonic
@@ -21,7 +21,7 @@ from integration_assets.land.state import LakeState
 from integration_assets.spec.contract import Contract
 from integration_assets.spec.cursor import CursorValue, Slice, watermark
 from integration_assets.spec.receipt import Receipt
-from integration_assets.spec.records import DELETED, Batch, combine
+from integration_assets.spec.records import DELETED, Batch, Reject, combine
 from integration_assets.spec.source import Source, Stream
 from integration_assets.transform.technical import lake_schema, stamp
 from integration_assets.validate.drift import sentences
@@ -30,6 +30,7 @@ from integration_assets.validate.sieve import Seen, inside
 
 BATCH_ROWS = 20_000
 """Rows that go through gate and writer at once: pandera's fixed cost is spread, memory stays bounded (law 4)."""
+_REASONS = 10
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,7 @@ class Progress:
     filtered: int = 0
     tombstones: int = 0
     high: CursorValue | None = None
+    reasons: list[str] = field(default_factory=list)
 
     @property
     def seconds(self) -> float:
@@ -114,7 +116,7 @@ def ingest(feed: Feed, job: Job, watch: Watch = lambda _: None) -> Receipt:
                     feed.source.name, stream.name, rejects, job.slice, job.run_id, feed.contract.hash, job.partition
                 )
                 writer.write(stamp(accepted, count.began, job.run_id))
-            _count(count, batch, mine, fresh, accepted, len(rejects), stream)
+            _count(count, batch, mine, fresh, accepted, rejects, stream)
             if stream.disposition == "replace":
                 _digest(digest, accepted)
             count.pages, count.bytes = reading.pages, feed.client.usage.minus(used).bytes
@@ -157,12 +159,17 @@ def _identity(stream: Stream) -> tuple[str, ...]:
     return _required(stream) if stream.key else ()
 
 
-def _count(count: Progress, batch: Batch, mine: Batch, fresh: Batch, accepted: pa.Table, rejected: int, stream: Stream) -> None:
+def _count(
+    count: Progress, batch: Batch, mine: Batch, fresh: Batch, accepted: pa.Table, rejects: Sequence[Reject], stream: Stream
+) -> None:
     count.fetched += batch.fetched
     count.filtered += batch.table.num_rows - mine.table.num_rows
     count.duplicate += mine.table.num_rows - fresh.table.num_rows
     count.accepted += accepted.num_rows
-    count.rejected += rejected
+    count.rejected += len(rejects)
+    for reason in (reason for reject in rejects for reason in reject.reasons):
+        if len(count.reasons) < _REASONS and reason not in count.reasons:
+            count.reasons.append(reason)
     count.tombstones += pc.sum(accepted.column(DELETED)).as_py() or 0
     if stream.cursor and accepted.num_rows:
         high = pc.max(accepted.column(stream.cursor.field)).as_py()
@@ -239,6 +246,7 @@ def _receipt(feed: Feed, job: Job, count: Progress, reading: Reading, spent: Usa
         started_at=count.began.isoformat(),
         finished_at=datetime.now(UTC).isoformat(),
         drift=reading.drift.to_json(),
+        reasons=tuple(count.reasons),
         warnings=(*reading.warnings, *sentences(reading.drift)),
         etag=reading.etag if stream.conditional else None,
         content_hash=digest if stream.disposition == "replace" else None,

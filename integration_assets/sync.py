@@ -216,10 +216,12 @@ def outcome(receipts: Sequence[Receipt]) -> Receipt | None:
         )
     }  # fmt: skip
     warnings = tuple(dict.fromkeys(warning for receipt in receipts for warning in receipt.warnings))
+    reasons = tuple(dict.fromkeys(reason for receipt in receipts for reason in receipt.reasons))[:10]
     return replace(
         last,
         slice=(first.slice[0], last.slice[1]),
         watermark_before=first.watermark_before,
+        reasons=reasons,
         warnings=warnings,
         files=(),
         **summed,

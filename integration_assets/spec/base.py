@@ -27,7 +27,9 @@ class Spec(BaseModel):
         given = str(values.get("name", "")) or None
         unknown = first["type"] == "extra_forbidden"
         what = f"{cls.__name__} has no setting {field!r}" if unknown else f"{cls.__name__}: {first['msg']}"
-        if not unknown and first["type"] != "missing":
+        # Whoever writes the secret itself where its name belongs must not find it in a log.
+        confidential = "secret" in (field or "")
+        if not unknown and not confidential and first["type"] != "missing":
             what += f", got {first['input']!r}"
         return SpecError(
             what,

@@ -20,6 +20,7 @@ class Receipt:
     watermark_before, watermark_after : the stream's contiguous frontier around this commit.
     fetched   : records received = accepted + rejected + duplicate + filtered.
     filtered  : records outside the slice, which belong to another one.
+    reasons   : the first ten different reasons of rejects.
     tombstones: how many of the accepted records said that a record is gone.
     bytes     : body bytes after decompression; wire_bytes as transferred.
     seconds   : wall time; throttled: seconds of it spent waiting as the API asked.
@@ -52,6 +53,7 @@ class Receipt:
     started_at: str = ""
     finished_at: str = ""
     drift: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    reasons: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     etag: str | None = None
@@ -73,6 +75,5 @@ class Receipt:
         values: dict[str, Any] = json.loads(text)
         known = {name: values[name] for name in cls.__dataclass_fields__ if name in values}
         known["slice"] = tuple(known["slice"])
-        known["warnings"] = tuple(known.get("warnings", ()))
-        known["files"] = tuple(known.get("files", ()))
+        known |= {name: tuple(known.get(name, ())) for name in ("reasons", "warnings", "files")}
         return cls(**known)

@@ -45,7 +45,8 @@ class Gate:
             return table, list(batch.rejects)
         good = pa.array([position not in reasons for position in range(table.num_rows)], pa.bool_())
         turned_away = [
-            Reject(batch.raw[position], tuple(reasons[position]), self._key(table, position)) for position in sorted(reasons)
+            Reject(batch.raw[position], _columns_first(reasons[position]), self._key(table, position))
+            for position in sorted(reasons)
         ]
         return table.filter(good), [*batch.rejects, *turned_away]
 
@@ -96,6 +97,10 @@ class Gate:
                     by_row[int(case["index"])].append(reason)
             return by_row, broken
         return {}, []
+
+
+def _columns_first(reasons: Sequence[str]) -> tuple[str, ...]:
+    return tuple(sorted(reasons, key=lambda reason: reason.startswith("row: ")))
 
 
 def _rows(frame: pd.DataFrame, start: int, end: int) -> pd.DataFrame:

@@ -1,0 +1,161 @@
+"""`integration`: list and check sources, sync, show status, run the sandbox."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from typing import Annotated
+from uuid import uuid4
+
+import typer
+from rich.console import Console
+
+from integration_assets.errors import IntegrationError, RescheduleError, SpecError
+from integration_assets.settings import Settings
+from integration_assets.sources import load_source, load_sources
+from integration_assets.spec.cursor import Slice
+from integration_assets.spec.source import Source, Stream
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="Turn APIs into trusted tables.", pretty_exceptions_enable=False
+)
+sources_app = typer.Typer(invoke_without_command=True, help="List the sources, or check one against its live API.")
+app.add_typer(sources_app, name="sources")
+out = Console()
+err = Console(stderr=True)
+
+EXIT_SPEC, EXIT_HUMAN, EXIT_LATER = 2, 1, 75
+"""Exit statuses: a wrong request or spec; something a human must mend; not now, try again later (sysexits' TEMPFAIL)."""
+
+
+@sources_app.callback()
+def sources(context: typer.Context) -> None:
+    """List every source with its streams and the secrets it needs."""
+    if context.invoked_subcommand is None:
+        from integration_assets.cli.report import sources_table
+
+        out.print(sources_table(load_sources(), Settings.from_environ()))
+
+
+@sources_app.command("check")
+def check(name: Annotated[str, typer.Argument(help="SOURCE or SOURCE.STREAM")]) -> None:
+    """Ask the live API: spec valid, key accepted, first page decodes, contract holds. Writes nothing."""
+    from integration_assets.cli.check import check_source
+
+    source, streams = _named(name)
+    if not check_source(source, streams, Settings.from_environ(), out):
+        raise typer.Exit(EXIT_HUMAN)
+
+
+@app.command()
+def sync(
+    name: Annotated[str, typer.Argument(help="SOURCE or SOURCE.STREAM")],
+    start: Annotated[str | None, typer.Option("--from", help="Pull this range again: its start, inclusive.")] = None,
+    end: Annotated[str | None, typer.Option("--to", help="The range's end, exclusive; now when left out.")] = None,
+    partition: Annotated[
+        list[str] | None, typer.Option(help="A partition key, or FIRST..LAST; may be given several times.")
+    ] = None,
+    *,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be pulled, ask for one page, write nothing.")
+    ] = False,
+) -> None:
+    """Pull what is new (or the range, or the partitions), land it in the lake, merge it into the warehouse."""
+    from integration_assets.cli.run import run_sync
+
+    if partition and (start or end):
+        raise SpecError(
+            "a partition is a range already", field="--partition", remedy="Give either --partition or --from and --to."
+        )
+    source, streams = _named(name)
+    spans = {stream.name: _span(stream, start, end) for stream in streams}
+    keys = {stream.name: _keys(source, stream, partition) for stream in streams} if partition else {}
+    run_sync(source, streams, Settings.from_environ(), out, run_id=uuid4().hex, spans=spans, partitions=keys, dry_run=dry_run)
+
+
+@app.command()
+def status(name: Annotated[str | None, typer.Argument(help="SOURCE or SOURCE.STREAM; all when left out.")] = None) -> None:
+    """Show each stream's watermark, frontier, gaps and last receipt, and how far the warehouse follows."""
+    from integration_assets.cli.status import status_tables
+
+    chosen = [_named(name)] if name else [(source, source.streams) for source in load_sources()]
+    for table in status_tables(chosen, Settings.from_environ()):
+        out.print(table)
+
+
+@app.command()
+def sandbox(
+    port: Annotated[int, typer.Option(help="Port; 0 picks a free one.")] = 8013,
+    clock: Annotated[str, typer.Option(help="What the API's clock starts at, ISO 8601.")] = "2013-02-01T00:00:00Z",
+    speed: Annotated[float, typer.Option(help="Simulated seconds a real second; 0 stands still.")] = 1.0,
+) -> None:
+    """Serve the sandbox upstream on loopback until ctrl-C. Its key is that of NYC_OPS_KEY, or `sandbox-key`."""
+    import os
+
+    from integration_assets.sandbox import serve
+
+    serve(port=port, clock=clock, speed=speed, key=os.environ.get("NYC_OPS_KEY", "sandbox-key"), admin=True)
+
+
+def main() -> None:
+    """Run the command line. An error of ours is one sentence and an exit status, not a traceback."""
+    try:
+        app()
+    except IntegrationError as error:
+        err.print(f"[bold red]{type(error).__name__}[/]", end=" ")
+        err.print(str(error), markup=False, highlight=False)
+        sys.exit(EXIT_SPEC if isinstance(error, SpecError) else EXIT_LATER if isinstance(error, RescheduleError) else EXIT_HUMAN)
+
+
+def _named(name: str) -> tuple[Source, tuple[Stream, ...]]:
+    """`SOURCE` or `SOURCE.STREAM` as the source and the streams that are meant."""
+    source_name, _, stream_name = name.partition(".")
+    source = load_source(source_name)
+    return source, (source.stream(stream_name),) if stream_name else source.streams
+
+
+def _span(stream: Stream, start: str | None, end: str | None) -> Slice | None:
+    """`--from` and `--to` as a slice on the stream's cursor axis; None when neither is given."""
+    if start is None and end is None:
+        return None
+    if start is None:
+        raise SpecError("--to needs --from", field="--from", remedy="Say where the range begins.")
+    if stream.cursor is None:
+        raise SpecError(
+            "the stream has no cursor and is always pulled whole",
+            stream=stream.name,
+            field="--from",
+            remedy="Leave it out, or name another stream.",
+        )
+    first, last = (_value(stream, text, option) if text else None for text, option in ((start, "--from"), (end, "--to")))
+    asked = Slice(first, last)
+    if asked.empty:
+        raise SpecError(f"{asked} holds nothing", field="--to", remedy="Give an end after the start.")
+    return asked
+
+
+def _value(stream: Stream, text: str, option: str) -> datetime | int:
+    try:
+        if stream.cursor and stream.cursor.kind == "integer":
+            return int(text)
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise SpecError(
+            f"{text!r} is no value of this cursor",
+            stream=stream.name,
+            field=option,
+            remedy="Write 2024-01-31, 2024-01-31T12:00:00Z or an integer.",
+        ) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _keys(source: Source, stream: Stream, asked: list[str]) -> list[str]:
+    """Partition keys, with each FIRST..LAST spelled out."""
+    if stream.partitions is None:
+        raise SpecError("the stream is not partitioned", source=source.name, stream=stream.name, remedy="Leave --partition out.")
+    keys: list[str] = []
+    for text in asked:
+        first, dots, last = text.partition("..")
+        begins, ends = stream.partitions.slice_of(first), stream.partitions.slice_of(last if dots else first)
+        keys.extend(stream.partitions.keys(begins.start, ends.end))  # type: ignore[arg-type]  # partitions are in time
+    return list(dict.fromkeys(keys))
