@@ -9,14 +9,14 @@ from __future__ import annotations
 __all__ = ["serve"]
 
 
-def serve(  # noqa: PLR0913, PLR0917  (one keyword per command-line option, and the options are the public face)
+def serve(
     host: str = "127.0.0.1",
     port: int = 8013,
     clock: str = "2013-02-01T00:00:00Z",
     speed: float = 0.0,
     key: str | None = None,
     rate_limit: float = 200.0,
-    admin: bool = False,  # noqa: FBT001, FBT002  (a switch of the command line)
+    admin: bool = False,
     *,
     days: int | None = None,
     cursor_ttl: float = 3600.0,
@@ -33,7 +33,7 @@ def serve(  # noqa: PLR0913, PLR0917  (one keyword per command-line option, and 
 
     Raises `MissingDataError` without the `sandbox` extra, and `ValueError` for a clock without an offset.
     """
-    from integration_assets.sandbox.server import Settings, run  # noqa: PLC0415  (keeps this package cheap to import)
+    from integration_assets.sandbox.server import Settings, run
 
     run(
         Settings(

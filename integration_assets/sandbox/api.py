@@ -38,9 +38,7 @@ RESET = "reset"
 class Api:
     """The ASGI application of /v1; the admin endpoints read and change its clock, faults, limit and counts."""
 
-    def __init__(  # noqa: PLR0913  (one option of the server each)
-        self, data: Data, clock: Clock, *, key: str, rate_limit: float, cursor_ttl: float, gzip: bool
-    ) -> None:
+    def __init__(self, data: Data, clock: Clock, *, key: str, rate_limit: float, cursor_ttl: float, gzip: bool) -> None:
         """Index the data; `cursor_ttl` is in real seconds, `rate_limit` in requests per second."""
         self.clock, self.faults, self.limit = clock, Faults(), RateLimit(rate_limit)
         self.counts: Counter[tuple[str, str]] = Counter()

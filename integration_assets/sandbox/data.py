@@ -9,8 +9,8 @@ from datetime import date, timedelta
 from importlib.util import find_spec
 from pathlib import Path
 
-import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]  # it ships no types
-import pyarrow.compute as pc  # type: ignore[import-untyped, unused-ignore]  # it ships no types
+import pyarrow as pa
+import pyarrow.compute as pc
 from pyarrow import csv
 
 FIRST_DAY = date(2013, 1, 1)

@@ -108,8 +108,7 @@ class Faults:
     def shown(self) -> list[dict[str, Any]]:
         """Give every rule as it was put, with `matched` and `fired`."""
         return [
-            msgspec.to_builtins(switch.rule) | {"matched": switch.matched, "fired": switch.fired}
-            for switch in self._switches
+            msgspec.to_builtins(switch.rule) | {"matched": switch.matched, "fired": switch.fired} for switch in self._switches
         ]
 
     def met_by(self, path: str, *, has_token: bool) -> dict[Kind, Rule]:

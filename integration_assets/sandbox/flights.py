@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
@@ -25,12 +25,11 @@ from integration_assets.sandbox.versions import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]  # it ships no types
+    import pyarrow as pa
 
     from integration_assets.sandbox.data import Data
     from integration_assets.sandbox.query import Query
 
-Key = TypeVar("Key")
 Fields = dict[str, str | int | None]
 
 DEFAULT_LIMIT, MAX_LIMIT = 500, 5000
@@ -56,10 +55,10 @@ class FlightStream:
         ports = _names(data.airports, "faa")
         carriers = _names(data.airlines, "carrier")
         fleet = {plane["tailnum"]: plane for plane in data.planes.to_pylist()}
-        self._origin = _fragments(self.flights.origin, lambda code: {"faa": code, "name": ports.get(code)})
-        self._destination = _fragments(self.flights.destination, lambda code: {"faa": code, "name": ports.get(code)})
-        self._carrier = _fragments(self.flights.carrier, lambda code: {"code": code, "name": carriers.get(code)})
-        self._aircraft = _fragments(self.flights.tail, lambda tail: _aircraft(tail, fleet))
+        self._origin = _fragments(table["origin"], lambda code: {"faa": code, "name": ports.get(code)})
+        self._destination = _fragments(table["dest"], lambda code: {"faa": code, "name": ports.get(code)})
+        self._carrier = _fragments(table["carrier"], lambda code: {"code": code, "name": carriers.get(code)})
+        self._aircraft = _fragments(table["tailnum"], lambda tail: _aircraft(tail, fleet))
 
     def get(self, query: Query) -> Answer:
         """Answer one page: `{"data": [...], "meta": {"count", "next_cursor"}}`."""
@@ -75,9 +74,7 @@ class FlightStream:
         if query.looping:
             token = f'"{query.params.get("cursor") or self._tokens.write(start, query.now)}"'
         elif len(found) > limit:
-            last = Position(
-                int(self._versions.time[rows[-1]]), int(self._versions.flight[rows[-1]]), start.since, start.before
-            )
+            last = Position(int(self._versions.time[rows[-1]]), int(self._versions.flight[rows[-1]]), start.since, start.before)
             token = f'"{self._tokens.write(last, query.now)}"'
         records = ",".join(self.render(rows))
         return Answer(f'{{"data":[{records}],"meta":{{"count":{len(rows)},"next_cursor":{token}}}}}'.encode())
@@ -136,14 +133,15 @@ def _json_numbers(numbers: Ints) -> list[str]:
     return ["null" if number == NO_NUMBER else str(number) for number in numbers.tolist()]
 
 
-def _names(table: pa.Table, key: str) -> dict[str, str]:
+def _names(table: pa.Table, key: str) -> dict[str | None, str]:
     return dict(zip(table[key].to_pylist(), table["name"].to_pylist(), strict=True))
 
 
-def _fragments(keys: list[Key], describe: Callable[[Key], Fields]) -> list[str]:
+def _fragments(column: pa.ChunkedArray, describe: Callable[[str | None], Fields]) -> list[str]:
     """Render each distinct key once; the list has one shared string per flight."""
-    made = {key: msgspec.json.encode(describe(key)).decode() for key in set(keys)}
-    return [made[key] for key in keys]
+    encoded = column.combine_chunks().dictionary_encode(null_encoding="encode")
+    made = [msgspec.json.encode(describe(key)).decode() for key in encoded.dictionary.to_pylist()]
+    return [made[place] for place in encoded.indices.to_pylist()]
 
 
 def _aircraft(tail: str | None, fleet: dict[str | None, Fields]) -> Fields:

@@ -37,7 +37,7 @@ class SandboxProcess:
 
     url: str
 
-    def __init__(  # noqa: PLR0913  (the options of the server, each by name)
+    def __init__(
         self,
         *,
         clock: str = "2013-02-01T00:00:00Z",
@@ -83,9 +83,7 @@ class SandboxProcess:
         self.url = line.removeprefix(READY).strip()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Stop the child."""
         self.stop()
 

@@ -78,6 +78,8 @@ def run(settings: Settings) -> None:
         log_level="error",
         access_log=False,
         server_header=False,
+        # Longer than a client keeps an idle connection: only a rule may cut one off.
+        timeout_keep_alive=75,
         timeout_graceful_shutdown=1,
     )
     # Ctrl-C has done its work once the server has closed its connections.

@@ -12,7 +12,7 @@ from integration_assets.sandbox.answers import XML, Answer
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]  # it ships no types
+    import pyarrow as pa
 
     from integration_assets.sandbox.query import Query
 
@@ -99,7 +99,4 @@ def document(elements: Sequence[str], total: int | str) -> bytes:
 
 def _rows(table: pa.Table, fields: Mapping[str, str]) -> list[Row]:
     key = next(iter(fields.values()))
-    return [
-        {ours: row[theirs] for ours, theirs in fields.items()}
-        for row in table.sort_by([(key, "ascending")]).to_pylist()
-    ]
+    return [{ours: row[theirs] for ours, theirs in fields.items()} for row in table.sort_by([(key, "ascending")]).to_pylist()]

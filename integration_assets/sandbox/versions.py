@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]  # it ships no types
-import pyarrow.compute as pc  # type: ignore[import-untyped, unused-ignore]  # it ships no types
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from integration_assets.sandbox.times import DAY, HOUR, NEVER, UNKNOWN, Ints, next_local_time
 
@@ -33,10 +33,6 @@ class Flights:
     """One entry per flight in order of `ids`; instants in seconds, numbers `NO_NUMBER` where unknown."""
 
     ids: list[str]
-    carrier: list[str]
-    tail: list[str | None]
-    origin: list[str]
-    destination: list[str]
     number: Ints
     distance: Ints
     scheduled_departure: Ints
@@ -96,10 +92,6 @@ def flights_of(table: pa.Table, airports: pa.Table) -> Flights:
     landed = np.where(departed == UNKNOWN, UNKNOWN, _ints(table["arr_time"]))
     return Flights(
         ids=table["id"].to_pylist(),
-        carrier=table["carrier"].to_pylist(),
-        tail=table["tailnum"].to_pylist(),
-        origin=table["origin"].to_pylist(),
-        destination=table["dest"].to_pylist(),
         number=_ints(table["flight"]),
         distance=_ints(table["distance"]),
         scheduled_departure=scheduled,

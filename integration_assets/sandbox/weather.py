@@ -8,8 +8,8 @@ from urllib.parse import urlencode
 
 import msgspec
 import numpy as np
-import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]  # it ships no types
-import pyarrow.compute as pc  # type: ignore[import-untyped, unused-ignore]  # it ships no types
+import pyarrow as pa
+import pyarrow.compute as pc
 from pyarrow import csv
 
 from integration_assets.sandbox.answers import CSV, Answer
@@ -86,6 +86,5 @@ def _links(query: Query, page: int, size: int, last: int) -> str:
         pages["next"] = page + 1
     base = {name: value for name, value in query.params.items() if name not in ("page", "per_page")}
     return ", ".join(
-        f'<{query.url}?{urlencode({**base, "page": number, "per_page": size})}>; rel="{name}"'
-        for name, number in pages.items()
+        f'<{query.url}?{urlencode({**base, "page": number, "per_page": size})}>; rel="{name}"' for name, number in pages.items()
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import httpx
-import jsonschema
+import jsonschema  # type: ignore[import-untyped, unused-ignore]  # it ships no types
 import pytest
 
 if TYPE_CHECKING:
@@ -91,9 +91,7 @@ def test_openapi_describes_what_is_served(sandbox: SandboxProcess, client: httpx
     document: dict[str, Any] = client.get("/openapi.json").json()
     assert document["openapi"] == "3.1.0"
     assert document["security"] == [{"bearer": []}]
-    assert set(document["paths"]) == {
-        f"/v1/{name}" for name in ("flights", "weather", "airports", "airlines", "planes")
-    }
+    assert set(document["paths"]) == {f"/v1/{name}" for name in ("flights", "weather", "airports", "airlines", "planes")}
     for name in ("flights", "airlines", "planes"):
         operation = document["paths"][f"/v1/{name}"]["get"]
         schema = operation["responses"]["200"]["content"]["application/json"]["schema"]

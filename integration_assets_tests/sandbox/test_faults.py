@@ -89,7 +89,7 @@ def test_schema(sandbox: SandboxProcess, client: httpx.Client) -> None:
 def test_bad_rows(sandbox: SandboxProcess, client: httpx.Client, change: dict[str, str], bad: Any) -> None:  # noqa: ANN401
     """A bad_rows rule spoils about its share of the records, and the same ones when they are fetched again."""
     sandbox.faults([{"path": FLIGHTS, "kind": "bad_rows", "share": 0.1} | change])
-    params = {"limit": 2000, "updated_before": "2013-01-05T00:00:00Z"}
+    params = {"limit": "2000", "updated_before": "2013-01-05T00:00:00Z"}
     first, second = (client.get(FLIGHTS, params=params).json()["data"] for _ in range(2))
     live = [record for record in first if not record["withdrawn"]]
     assert 0.05 < sum(map(bad, live)) / len(live) < 0.15
@@ -147,7 +147,7 @@ def test_token_refused(sandbox: SandboxProcess, client: httpx.Client) -> None:
     """A token_refused rule answers 410 to a cursor and leaves first pages alone."""
     sandbox.faults([{"path": FLIGHTS, "kind": "token_refused", "after": 1}])
     first = client.get(FLIGHTS, params={"limit": 2}).json()
-    params = {"limit": 2, "cursor": first["meta"]["next_cursor"]}
+    params = {"limit": "2", "cursor": first["meta"]["next_cursor"]}
     answers = [client.get(FLIGHTS, params=params) for _ in range(2)]
     assert [answer.status_code for answer in answers] == [200, 410]
     assert answers[1].json()["error"]["code"] == "cursor_expired"
