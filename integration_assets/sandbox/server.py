@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 from dataclasses import dataclass
+from email.utils import formatdate
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -78,6 +79,8 @@ def run(settings: Settings) -> None:
         log_level="error",
         access_log=False,
         server_header=False,
+        # Every answer is dated by the API's own clock instead.
+        date_header=False,
         # Longer than a client keeps an idle connection: only a rule may cut one off.
         timeout_keep_alive=75,
         timeout_graceful_shutdown=1,
@@ -96,7 +99,7 @@ def application(api: Api, *, open_admin: bool) -> ASGIApp:
     ]
     if open_admin:
         routes.append(Mount("/admin", routes=admin.routes(api)))
-    return _with_request_id(Starlette(routes=routes, exception_handlers={HTTPException: _error}))
+    return _numbered_and_dated(Starlette(routes=routes, exception_handlers={HTTPException: _error}), api.clock)
 
 
 class _Server(uvicorn.Server):
@@ -115,16 +118,17 @@ def _stop_with_parent() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _with_request_id(app: ASGIApp) -> ASGIApp:
-    """Wrap `app` so that every answer is numbered in X-Request-Id."""
+def _numbered_and_dated(app: ASGIApp, clock: Clock) -> ASGIApp:
+    """Wrap `app` so that every answer is numbered in X-Request-Id and dated by `clock` in Date."""
     numbers = itertools.count(1)
 
     async def numbered(scope: Scope, receive: Receive, send: Send) -> None:
         name = (b"x-request-id", f"req-{next(numbers):012x}".encode())
+        date = (b"date", formatdate(int(clock.now()), usegmt=True).encode())
 
         async def send_named(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", []), name]
+                message["headers"] = [*message.get("headers", []), name, date]
             await send(message)
 
         await app(scope, receive, send_named)

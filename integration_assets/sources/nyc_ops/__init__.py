@@ -23,11 +23,11 @@ from integration_assets.spec import (
 
 SOURCE = Source(
     name="nyc_ops",
-    base_url="http://127.0.0.1:8013/v1",
+    base_url="http://127.0.0.1:8013",
     description="Flight operations of New York's three airports in 2013, with weather, airports, airlines and planes.",
     docs_url="http://127.0.0.1:8013/openapi.json",
     auth=Bearer(secret="NYC_OPS_KEY"),  # noqa: S106 - the name of a secret
-    clock_path="/airlines",  # the sandbox's clock is not ours: its "now" moves through 2013
+    clock_path="/healthz",  # the sandbox's clock is not ours: its "now" moves through 2013
     limits=Limits(wait_initial=0.2, retry_timeout=120),
     schedule="15 2 * * *",
     timezone="America/New_York",
@@ -35,7 +35,7 @@ SOURCE = Source(
     streams=(
         Stream(
             name="flights",
-            path="/flights",
+            path="/v1/flights",
             contract=f"{__name__}.contracts:Flight",
             key=("id",),
             paging=Token(path="meta.next_cursor", param="cursor", size_param="limit", size=2000),
@@ -53,7 +53,7 @@ SOURCE = Source(
         ),
         Stream(
             name="weather",
-            path="/weather",
+            path="/v1/weather",
             contract=f"{__name__}.contracts:Weather",
             key=("id",),
             format=Csv(),
@@ -70,7 +70,7 @@ SOURCE = Source(
         ),
         Stream(
             name="airports",
-            path="/airports",
+            path="/v1/airports",
             contract=f"{__name__}.contracts:Airport",
             key=("faa",),
             format=Xml(record="airport"),
@@ -80,7 +80,7 @@ SOURCE = Source(
         ),
         Stream(
             name="airlines",
-            path="/airlines",
+            path="/v1/airlines",
             contract=f"{__name__}.contracts:Airline",
             key=("code",),
             disposition="replace",
@@ -89,7 +89,7 @@ SOURCE = Source(
         ),
         Stream(
             name="planes",
-            path="/planes",
+            path="/v1/planes",
             contract=f"{__name__}.contracts:Plane",
             key=("tail_number",),
             disposition="replace",
