@@ -1,0 +1,1 @@
+"""What is particular to one source, beyond the conformance that all of them pass."""
