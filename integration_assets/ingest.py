@@ -65,7 +65,7 @@ class Job:
 
 @dataclass
 class Progress:
-    """The running count of one slice; handed to `watch` after every batch."""
+    """The running count of one slice; handed to `watch` after every page."""
 
     stream: str
     job: Job
@@ -107,7 +107,7 @@ def ingest(feed: Feed, job: Job, watch: Watch = lambda _: None) -> Receipt:
         seen.add(feed.table.known(list(_identity(stream)), stream.cursor.field, job.slice))
 
     with feed.table.writer(schema) as writer:
-        for batch in batches(reading):
+        for batch in batches(_watched(reading, feed, count, watch)):
             mine = inside(batch, stream.cursor.field, job.slice) if stream.cursor else batch
             fresh = seen.fresh(mine)
             accepted, rejects = gate.check(fresh)
@@ -119,8 +119,6 @@ def ingest(feed: Feed, job: Job, watch: Watch = lambda _: None) -> Receipt:
             _count(count, batch, mine, fresh, accepted, rejects, stream)
             if stream.disposition == "replace":
                 _digest(digest, accepted)
-            count.pages, count.bytes = reading.pages, feed.client.usage.minus(used).bytes
-            watch(count)
 
         receipt = _receipt(feed, job, count, reading, feed.client.usage.minus(used), digest.hexdigest())
         if job.dry_run:
@@ -148,6 +146,16 @@ def batches(pages: Iterable[Batch], rows: int = BATCH_ROWS) -> Iterator[Batch]:
         yield combine(waiting)
 
 
+def _watched(reading: Reading, feed: Feed, count: Progress, watch: Watch) -> Iterator[Batch]:
+    """The pages as they come, counted and shown at once."""
+    before = feed.client.usage.snapshot()
+    for page in reading:
+        count.pages, count.fetched = reading.pages, count.fetched + page.fetched
+        count.bytes = feed.client.usage.minus(before).bytes
+        watch(count)
+        yield page
+
+
 def _required(stream: Stream) -> tuple[str, ...]:
     """Columns without which a row cannot be merged or placed: null there rejects the record, tombstones included."""
     names = [*stream.key, stream.version_column, stream.cursor.field if stream.cursor else None]
@@ -162,7 +170,6 @@ def _identity(stream: Stream) -> tuple[str, ...]:
 def _count(
     count: Progress, batch: Batch, mine: Batch, fresh: Batch, accepted: pa.Table, rejects: Sequence[Reject], stream: Stream
 ) -> None:
-    count.fetched += batch.fetched
     count.filtered += batch.table.num_rows - mine.table.num_rows
     count.duplicate += mine.table.num_rows - fresh.table.num_rows
     count.accepted += accepted.num_rows

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -19,6 +19,10 @@ class Spec(BaseModel):
             super().__init__(**values)
         except ValidationError as error:
             raise self._explain(error, values) from None
+
+    def changed(self, **settings: Any) -> Self:  # noqa: ANN401 - pydantic validates them
+        """The same with some settings changed, validated as any other."""
+        return type(self)(**{name: getattr(self, name) for name in type(self).model_fields} | settings)
 
     @classmethod
     def _explain(cls, error: ValidationError, values: dict[str, Any]) -> SpecError:

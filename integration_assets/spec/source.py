@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -172,5 +172,4 @@ class Source(Spec):
 
     def with_base_url(self, base_url: str) -> Source:
         """The same source at another address: a test server, a proxy, a region."""
-        values: dict[str, Any] = {name: getattr(self, name) for name in type(self).model_fields}
-        return Source(**{**values, "base_url": base_url})
+        return self.changed(base_url=base_url)

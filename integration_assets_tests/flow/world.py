@@ -19,6 +19,7 @@ from integration_assets.settings import Settings
 from integration_assets.sources import load_source
 from integration_assets.spec.contract import Contract, check_stream
 from integration_assets.spec.cursor import Slice
+from integration_assets.spec.paging import Offset
 from integration_assets.spec.receipt import Receipt
 from integration_assets.spec.source import Limits, Source
 from integration_assets.sync import Stores, merge, open_feeds, sync
@@ -46,16 +47,18 @@ class World:
     @property
     def source(self) -> Source:
         """The bundled source, quicker to retry so that tests of outages are short."""
-        source = load_source("nyc_ops")
-        values = {name: getattr(source, name) for name in type(source).model_fields}
-        return Source(**{**values, "limits": Limits(wait_initial=0.01, wait_max=0.05, attempts=4, retry_timeout=20)})
+        return load_source("nyc_ops").changed(limits=Limits(wait_initial=0.01, wait_max=0.05, attempts=4, retry_timeout=20))
 
     @contextmanager
-    def feed(self, stream: str, **environ: str) -> Iterator[tuple[Feed, Stores]]:
-        """One stream of the source, opened; `environ` changes the environment."""
+    def feed(self, stream: str, page_size: int | None = None, **environ: str) -> Iterator[tuple[Feed, Stores]]:
+        """One stream of the source, opened; with pages of another size if asked; `environ` changes the environment."""
         settings = Settings.from_environ({**self.environ, **environ})
         stores = Stores.from_settings(settings)
-        with open_feeds(self.source, stores, settings, [self.source.stream(stream)]) as feeds:
+        described = self.source.stream(stream)
+        if page_size:
+            setting = "limit" if isinstance(described.paging, Offset) else "size"
+            described = described.changed(paging=described.paging.changed(**{setting: page_size}))
+        with open_feeds(self.source, stores, settings, [described]) as feeds:
             yield feeds[0], stores
 
     def pull(
