@@ -10,8 +10,10 @@ from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
+import duckdb
+
 from integration_assets.settings import Settings
-from integration_assets.spec import Limits, NextLink, Offset, PageNumber, Slice, Source, Stream, Token
+from integration_assets.spec import NextLink, Offset, PageNumber, Slice, Source, Stream, Token
 from integration_assets.spec.auth import secret_names
 from integration_assets.spec.base import Spec
 from integration_assets.spec.receipt import Receipt
@@ -21,6 +23,7 @@ from integration_assets_tests.conformance.replay import Replay, serving
 
 _S = TypeVar("_S", bound=Spec)
 _RUNS = count(1)
+_BY_RUN = ("_extracted_at", "_run_id", "_merged_at")
 
 
 def changed(spec: _S, **settings: Any) -> _S:  # noqa: ANN401 - the spec validates them
@@ -41,16 +44,42 @@ def with_page_size(stream: Stream, size: int | None) -> Stream:
             return stream
 
 
-def recorded(source: Source, stream: Stream, recording: Recording) -> Source:
-    """The source as its recording was made: that one stream, its page size, and no waiting between retries."""
+def recorded(source: Source, stream: Stream, page_size: int | None) -> Source:
+    """The source as its recording was made: one stream, its page size, one slice a sync, and no waiting between retries."""
     limits = changed(source.limits, attempts=2, wait_initial=0, wait_max=0)
-    assert isinstance(limits, Limits)
-    return changed(source, streams=(with_page_size(stream, recording.page_size),), limits=limits)
+    one = with_page_size(stream, page_size)
+    if one.cursor:
+        one = changed(one, cursor=changed(one.cursor, step=None))
+    return changed(source, streams=(one,), limits=limits)
 
 
 def secrets_of(source: Source) -> dict[str, str]:
     """A value for each secret that the source names, easy to find where it must not be."""
     return {name: f"conformance-{name.lower()}-value" for name in secret_names(source.auth)}
+
+
+def run(source: Source, stores: Stores, settings: Settings, span: Slice | None = None) -> list[Receipt]:
+    """Pull the source's one stream, or a `span` of it again, and merge what landed."""
+    run_id = f"conformance-{next(_RUNS)}"
+    with open_feeds(source, stores, settings) as (feed,):
+        receipts = list(sync(feed, run_id, span=span))
+        merge(feed, stores, run_id)
+    return receipts
+
+
+def warehouse_rows(settings: Settings, source: Source) -> list[dict[str, Any]]:
+    """The rows of the source's one stream, deleted ones included, without which run they came by; in order of the key."""
+    stream = source.streams[0]
+    with duckdb.connect(settings.warehouse_uri, read_only=True) as connection:
+        table = connection.table(f'"{source.name}"."{stream.name}"').to_arrow_table()
+    rows: list[dict[str, Any]] = table.drop_columns([name for name in _BY_RUN if name in table.column_names]).to_pylist()
+    return sorted(rows, key=lambda row: [str(row[name]) for name in (stream.key or row)])
+
+
+def live_and_deleted(rows: list[dict[str, Any]]) -> tuple[int, int]:
+    """How many rows are live, and how many are marked as deleted."""
+    deleted = sum(1 for row in rows if row.get("_deleted_at") is not None)
+    return len(rows) - deleted, deleted
 
 
 @dataclass(frozen=True)
@@ -62,7 +91,6 @@ class Bench:
     replay: Replay
     settings: Settings
     stores: Stores
-    folder: Path
 
     @property
     def stream(self) -> Stream:
@@ -72,28 +100,26 @@ class Bench:
     def sync(self, phase: Phase, span: Slice | None = None) -> list[Receipt]:
         """Pull what the API answered in that phase, and merge it; `span` pulls that range again."""
         self.replay.phase = phase
-        run_id = f"conformance-{next(_RUNS)}"
-        with open_feeds(self.source, self.stores, self.settings) as (feed,):
-            receipts = list(sync(feed, run_id, span=span))
-            merge(feed, self.stores, run_id)
-        return receipts
+        return run(self.source, self.stores, self.settings, span)
 
-    def pull(self, phase: Phase) -> list[Receipt]:
-        """Pull what the API answered in that phase and leave the warehouse alone."""
-        self.replay.phase = phase
-        with open_feeds(self.source, self.stores, self.settings) as (feed,):
-            return list(sync(feed, f"conformance-{next(_RUNS)}"))
+    def rows(self) -> list[dict[str, Any]]:
+        """The warehouse's rows, see `warehouse_rows`."""
+        return warehouse_rows(self.settings, self.source)
+
+    def nothing_landed(self) -> bool:
+        """Whether neither lake nor warehouse has a row of the stream."""
+        return self.stores.table(self.source, self.stream).count() == 0 and not Path(self.settings.warehouse_uri).exists()
 
 
 @contextmanager
 def bench(source: Source, stream: Stream, folder: Path) -> Iterator[Bench]:
     """A bench for one stream; fails at the end if the source asked for something unrecorded."""
     recording = load(source, stream)
-    made = recorded(source, stream, recording)
+    made = recorded(source, stream, recording.page_size)
     secrets = secrets_of(source)
     with serving(made, recording.phases[0], secrets) as replay:
         settings = settings_for(made, replay.url, folder, secrets)
-        yield Bench(made, recording, replay, settings, Stores.from_settings(settings), folder)
+        yield Bench(made, recording, replay, settings, Stores.from_settings(settings))
 
 
 def settings_for(source: Source, url: str, folder: Path, secrets: dict[str, str]) -> Settings:

@@ -31,7 +31,7 @@ class Seen:
 class Replay:
     """What the server answers now, and what it was asked. A test may change phase, secrets or redirect between requests.
 
-    redirect   : an address that every request is sent on to, or None.
+    redirect   : an address that every request but the clock's is sent on to, or None.
     complaints : requests that no exchange answers; a test that leaves one fails.
     """
 
@@ -47,16 +47,16 @@ class Replay:
     def reply(self, seen: Seen) -> tuple[int, dict[str, str], bytes]:
         """Status, headers and body for a request."""
         self.requests.append(seen)
+        path = seen.path.removeprefix(urlsplit(self.source.base_url).path.rstrip("/"))
+        found = [exchange for exchange in self.phase.exchanges if exchange.answers(path, seen.query)]
+        if path == self.source.clock_path and not found:
+            return 200, {"Content-Type": "text/plain"}, b"only the Date header counts"
         if self.redirect:
             return 302, {"Location": self.redirect}, b""
         if not presents(self.source.auth, self.secrets, seen):
             return 401, {"Content-Type": "text/plain"}, b"the credential is missing or wrong"
-        path = seen.path.removeprefix(urlsplit(self.source.base_url).path.rstrip("/"))
-        found = [exchange for exchange in self.phase.exchanges if exchange.answers(path, seen.query)]
         if found:
             return self._recorded(max(found, key=lambda exchange: len(exchange.query)), seen)
-        if path == self.source.clock_path:
-            return 200, {"Content-Type": "text/plain"}, b"only the Date header counts"
         self.complaints.append(f"{seen.method} {path} {dict(seen.query)}")
         return 501, {"Content-Type": "text/plain"}, b"the fixture has no such exchange"
 
@@ -91,11 +91,14 @@ def serving(source: Source, phase: Phase, secrets: Mapping[str, str]) -> Iterato
     replay = Replay(source, phase, secrets)
     with _listening(replay) as origin:
         replay.url = origin + urlsplit(source.base_url).path.rstrip("/")
-        yield replay
-    assert not replay.complaints, (
-        f"{source.name} asked for what its fixtures do not have: {replay.complaints}. Record these exchanges, or name fewer"
-        " parameters in those there are."
-    )
+        try:
+            yield replay
+        finally:
+            # Also when the 501 made the sync fail: this says why.
+            assert not replay.complaints, (
+                f"{source.name} asked for what its fixtures do not have: {replay.complaints}. Record these exchanges, or name"
+                " fewer parameters in those there are."
+            )
 
 
 @contextmanager
