@@ -1,0 +1,40 @@
+"""A stream's two assets: its lake table, partitioned as the stream is, and its warehouse table downstream of it.
+
+Both are one step. docs/decisions/0004-partition-events.md says why.
+"""
+
+# No `from __future__ import annotations` here: Dagster reads the step's annotations as objects.
+from collections.abc import Iterator
+
+import dagster as dg
+
+from integration_assets.orchestrate.checks import check_specs
+from integration_assets.orchestrate.failures import explained
+from integration_assets.orchestrate.partitions import backfill_policy
+from integration_assets.orchestrate.pull import Event, Step
+from integration_assets.orchestrate.resources import StoresResource
+from integration_assets.orchestrate.specs import lake_spec, warehouse_spec
+from integration_assets.spec.source import Source, Stream
+
+
+def stream_assets(source: Source, stream: Stream) -> dg.AssetsDefinition:
+    """Lake and warehouse asset of a stream; either can be materialized alone. Needs the resource `stores`."""
+    lake, warehouse = lake_spec(source, stream), warehouse_spec(source, stream)
+
+    @dg.multi_asset(
+        specs=[lake, warehouse],
+        name=f"{source.name}__{stream.name}",
+        can_subset=True,
+        check_specs=check_specs(source, stream),
+        backfill_policy=backfill_policy(stream.partitions) if stream.partitions else None,
+        pool=source.name,
+    )
+    def step(context: dg.AssetExecutionContext, stores: StoresResource) -> Iterator[Event]:
+        mine = Step(context, source, stream, stores)
+        with explained(context):
+            if lake.key in context.selected_asset_keys:
+                yield from mine.pull()
+            if warehouse.key in context.selected_asset_keys:
+                yield from mine.merge()
+
+    return step

@@ -1,0 +1,36 @@
+"""Everything Dagster gets to see, from the typed specs alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import dagster as dg
+
+from integration_assets.orchestrate.assets import stream_assets
+from integration_assets.orchestrate.automation import nightly, sync_jobs
+from integration_assets.orchestrate.resources import StoresResource
+from integration_assets.spec.source import Source
+
+
+def build(sources: Sequence[Source], resources: Mapping[str, object] | None = None) -> dg.Definitions:
+    """Assets, checks, jobs, schedules and resources of `sources`. Touches no network, no bucket and no secret.
+
+    resources : replaces those of the embedded default, by name: `stores`.
+    Raises `SpecError` naming source, stream and field for a description that cannot be loaded.
+    """
+    jobs = [job for source in sources for job in sync_jobs(source)]
+    schedules = [schedule for schedule in map(nightly, jobs) if schedule is not None]
+    return dg.Definitions(
+        assets=[stream_assets(source, stream) for source in sources for stream in source.streams],
+        jobs=[
+            dg.define_asset_job(
+                job.name,
+                selection=dg.AssetSelection.assets(*job.keys()),
+                description=f"Pull {', '.join(stream.name for stream in job.streams)} of {job.source.name}, then merge.",
+                tags={"source": job.source.name},
+            )
+            for job in jobs
+        ],
+        schedules=schedules,
+        resources={"stores": StoresResource(), **(resources or {})},
+    )

@@ -1,0 +1,51 @@
+"""Errors as Dagster should treat them: each class of `errors` says what to do next, and so does the failure it becomes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import dagster as dg
+
+from integration_assets.errors import IntegrationError, ReplanError, RescheduleError, TransientError
+
+WAITS = (60.0, 300.0, 900.0)
+"""Seconds until the step is tried again when the API, the disk or a lock was not available: once for each."""
+REPLANS = 2
+_REPLAN_WAIT = 5.0
+
+
+@contextmanager
+def explained(context: dg.AssetExecutionContext) -> Iterator[None]:
+    """Turn an `IntegrationError` into what Dagster does about it: fail for good, or try the step again later.
+
+    The failure's cause is cut: the sentence says it all, and a library's own error may hold a URL with a key in it.
+    """
+    try:
+        yield
+    except IntegrationError as error:
+        decision = decide(error, context.retry_number)
+        if isinstance(decision, dg.RetryRequested):
+            # Dagster shows the cause's description, not the request's own.
+            raise decision from failure(error, allow_retries=True)
+        raise decision from None
+
+
+def decide(error: IntegrationError, tries: int) -> dg.Failure | dg.RetryRequested:
+    """What becomes of `error` in a step that was retried `tries` times already."""
+    passes = isinstance(error, RescheduleError | TransientError)
+    if passes and tries < len(WAITS):
+        return dg.RetryRequested(max_retries=len(WAITS), seconds_to_wait=WAITS[tries])
+    if isinstance(error, ReplanError) and tries < REPLANS:
+        return dg.RetryRequested(max_retries=REPLANS, seconds_to_wait=_REPLAN_WAIT)
+    return failure(error, allow_retries=passes or isinstance(error, ReplanError))
+
+
+def failure(error: IntegrationError, *, allow_retries: bool) -> dg.Failure:
+    """A failure whose description says what went wrong and what to do; the parts again as metadata."""
+    parts = {"source": error.source, "stream": error.stream, "field": error.field, "remedy": error.remedy}
+    return dg.Failure(
+        description=str(error),
+        metadata={"error": type(error).__name__, **{name: part for name, part in parts.items() if part}},
+        allow_retries=allow_retries,
+    )

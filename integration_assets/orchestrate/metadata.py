@@ -1,0 +1,158 @@
+"""What a materialization says about itself: the receipt in the catalogue's words, the columns, and a few rows to look at."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from integration_assets.orchestrate.specs import docs_link
+from integration_assets.spec.receipt import Receipt
+from integration_assets.spec.source import Source, Stream
+
+if TYPE_CHECKING:
+    from integration_assets.land.lake import LakeTable
+    from integration_assets.land.warehouse import MergeResult
+    from integration_assets.spec.contract import Contract
+
+Metadata = dict[str, dg.MetadataValue[Any]]
+SAMPLE_ROWS = 5
+_CELL = 60
+
+
+def receipt_metadata(receipt: Receipt, *, partitioned: bool) -> Metadata:
+    """The receipt's counts, slice, watermark and troubles, and the receipt whole as JSON."""
+    value = dg.MetadataValue
+    rate = receipt.accepted / receipt.seconds if receipt.seconds else 0.0
+    found: Metadata = {
+        "outcome": value.text(receipt.outcome),
+        "slice": value.text(f"[{_shown(receipt.slice[0])}, {_shown(receipt.slice[1])})"),
+        "watermark before": value.text(_shown(receipt.watermark_before)),
+        "watermark after": value.text(_shown(receipt.watermark_after)),
+        "records fetched": value.int(receipt.fetched),
+        "rows accepted": value.int(receipt.accepted),
+        "rows rejected": value.int(receipt.rejected),
+        "rows duplicate": value.int(receipt.duplicate),
+        "rows filtered": value.int(receipt.filtered),
+        "tombstones": value.int(receipt.tombstones),
+        "pages": value.int(receipt.pages),
+        "requests": value.int(receipt.requests),
+        "retries": value.int(receipt.retries),
+        "bytes": value.int(receipt.bytes),
+        "seconds": value.float(receipt.seconds),
+        "seconds throttled": value.float(receipt.throttled),
+        "rows per second": value.float(round(rate, 1)),
+        "contract hash": value.text(receipt.contract_hash),
+        "receipt": value.json(json.loads(receipt.to_json())),
+    }
+    if partitioned:
+        found["dagster/partition_row_count"] = value.int(receipt.accepted)
+    if receipt.version is not None:
+        found["lake version"] = value.int(receipt.version)
+    if receipt.warnings:
+        found["warnings"] = value.md(bullets(receipt.warnings))
+    if any(receipt.drift.values()):
+        found["drift"] = value.json({kind: dict(fields) for kind, fields in receipt.drift.items() if fields})
+    if receipt.reasons:
+        found["reasons of rejects"] = value.md(bullets(receipt.reasons))
+    return found
+
+
+def table_metadata(
+    source: Source, stream: Stream, contract: Contract, table: LakeTable, rows: Sequence[Mapping[str, object]]
+) -> Metadata:
+    """Where the lake's table is, how many record versions it has, its columns, the API's documentation, `rows` as a sample."""
+    found: Metadata = {
+        "lake": dg.MetadataValue.path(table.uri),
+        "dagster/row_count": dg.MetadataValue.int(table.count()),
+        "dagster/column_schema": dg.MetadataValue.table_schema(column_schema(contract, ())),
+        **docs_link(source, stream),
+    }
+    if rows:
+        found["sample"] = dg.MetadataValue.md(markdown_table(rows))
+    return found
+
+
+def sample(table: LakeTable, receipts: Sequence[Receipt]) -> list[dict[str, object]]:
+    """Up to five of the rows that the receipts landed, read back from the lake; none if they landed none."""
+    from integration_assets.land.lake import LakeFile
+
+    for receipt in receipts:
+        if receipt.files and receipt.version is not None:
+            with table.scan([LakeFile(receipt.version, receipt.files[0], 0)]) as reader:
+                for batch in reader:
+                    rows: list[dict[str, object]] = batch.slice(0, SAMPLE_ROWS).to_pylist()
+                    return rows
+    return []
+
+
+def merge_metadata(source: Source, stream: Stream, contract: Contract, uri: str, result: MergeResult) -> Metadata:
+    """The merge's counts, the versions it took in, the table and its columns."""
+    value = dg.MetadataValue
+    before = "none" if result.lake_version_before is None else str(result.lake_version_before)
+    return {
+        "dagster/row_count": value.int(result.rows_total),
+        "dagster/table_name": value.text(result.table),
+        "dagster/column_schema": value.table_schema(column_schema(contract, stream.key if stream.disposition == "merge" else ())),
+        "warehouse": value.path(uri),
+        "rows read": value.int(result.rows_read),
+        "rows inserted": value.int(result.inserted),
+        "rows updated": value.int(result.updated),
+        "rows deleted": value.int(result.deleted),
+        "lake version before": value.text(before),
+        "lake version after": value.text(str(result.lake_version_after)),
+        "seconds": value.float(round(result.seconds, 3)),
+        **docs_link(source, stream),
+    }
+
+
+def column_schema(contract: Contract, key: Sequence[str]) -> dg.TableSchema:
+    """The contract's columns as Dagster shows them; a key of one column is unique."""
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(
+                name=column.name,
+                type=str(column.type),
+                description=column.description or None,
+                constraints=dg.TableColumnConstraints(
+                    nullable=column.nullable,
+                    unique=tuple(key) == (column.name,),
+                    other=[str(check.name) for check in contract.schema.columns[column.name].checks],
+                ),
+            )
+            for column in contract.columns
+        ],
+        constraints=dg.TableConstraints(other=[f"unique: {', '.join(key)}"]) if len(key) > 1 else None,
+    )
+
+
+def bullets(lines: Sequence[str]) -> str:
+    """A Markdown list; what an API sent is shown as text and never as markup."""
+    return "\n".join(f"- {_plain(line)}" for line in lines)
+
+
+def markdown_table(rows: Sequence[Mapping[str, object]]) -> str:
+    """Rows as a Markdown table; long values are cut."""
+    names = list(rows[0])
+    lines = [names, ["---"] * len(names), *[[_cell(row.get(name)) for name in names] for row in rows]]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    text = str(value)
+    return _plain(text if len(text) <= _CELL else f"{text[: _CELL - 1]}…")
+
+
+def _plain(text: str) -> str:
+    flat = " ".join(text.split())
+    for mark in "\\|`*_[]<>":
+        flat = flat.replace(mark, f"&#{ord(mark)};")
+    return flat
+
+
+def _shown(value: str | int | None) -> str:
+    return "…" if value is None else str(value)

@@ -1,0 +1,42 @@
+"""Partitions as Dagster knows them. Their windows are those of `spec.partitions`, which a test compares key by key."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import dagster as dg
+
+from integration_assets.spec.cursor import Slice
+from integration_assets.spec.partitions import Partitions
+
+_A_RUN = {"hour": 168, "day": 31, "week": 13, "month": 12}
+_TICK = timedelta(microseconds=1)
+
+
+def partitions_def(partitions: Partitions) -> dg.TimeWindowPartitionsDefinition:
+    """The spec's partitions for Dagster, with the same keys; the last is the last whole one."""
+    start = partitions.start.strftime(partitions.key_format)
+    match partitions.every:
+        case "hour":
+            return dg.HourlyPartitionsDefinition(start_date=start, timezone=partitions.timezone)
+        case "day":
+            return dg.DailyPartitionsDefinition(start_date=start, timezone=partitions.timezone)
+        case "week":
+            return dg.WeeklyPartitionsDefinition(start_date=start, timezone=partitions.timezone, day_offset=1)
+        case _:
+            return dg.MonthlyPartitionsDefinition(start_date=start, timezone=partitions.timezone)
+
+
+def backfill_policy(partitions: Partitions) -> dg.BackfillPolicy:
+    """How many partitions one run of a backfill takes: so many that its start costs little, so few that it ends in hours."""
+    return dg.BackfillPolicy.multi_run(_A_RUN[partitions.every])
+
+
+def latest_closed(partitions: Partitions, moment: datetime) -> str | None:
+    """The key of the last partition that ends at or before `moment`; None while the first one is open."""
+    if moment < partitions.origin:
+        return None
+    begun: Slice = partitions.slice_of(partitions.key_of(moment))
+    assert isinstance(begun.start, datetime)  # noqa: S101 - a partition is closed on both sides
+    before = begun.start - _TICK
+    return partitions.key_of(before) if before >= partitions.origin else None

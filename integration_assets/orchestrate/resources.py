@@ -1,0 +1,37 @@
+"""What differs between a laptop and the cloud, and nothing else does: where data lands.
+
+Secrets are never resource configuration: they stay in the environment and are looked up by name when a run needs them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import dagster as dg
+from pydantic import Field
+
+from integration_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from integration_assets.sync import Stores
+
+
+class StoresResource(dg.ConfigurableResource["StoresResource"]):
+    """Lake and warehouse. A value left out is taken from the settings when a run begins, not when definitions load."""
+
+    lake_uri: str | None = Field(default=None, description="Where the lake is; INTEGRATION_LAKE_URI when left out.")
+    warehouse_uri: str | None = Field(
+        default=None, description="Where the warehouse is; INTEGRATION_WAREHOUSE_URI when left out."
+    )
+
+    def settings(self) -> Settings:
+        """The settings of this process with the addresses given here. Raises `SpecError` for a wrong variable."""
+        found = Settings.from_environ()
+        return replace(found, lake_uri=self.lake_uri or found.lake_uri, warehouse_uri=self.warehouse_uri or found.warehouse_uri)
+
+    def stores(self) -> Stores:
+        """Lake, quarantine and warehouse; nothing is opened yet."""
+        from integration_assets.sync import Stores
+
+        return Stores.from_settings(self.settings())

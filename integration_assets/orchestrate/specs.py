@@ -1,0 +1,143 @@
+"""What Dagster's catalogue says about a stream before it has run: keys, owners, tags, versions, links. No I/O, no pandas."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from integration_assets import __version__
+from integration_assets.errors import SpecError
+from integration_assets.orchestrate.partitions import partitions_def
+from integration_assets.spec.partitions import Partitions
+from integration_assets.spec.source import Source, Stream
+
+
+def lake_key(source: Source, stream: Stream) -> dg.AssetKey:
+    """`[source, stream]`."""
+    return dg.AssetKey([source.name, stream.name])
+
+
+def warehouse_key(source: Source, stream: Stream) -> dg.AssetKey:
+    """`["warehouse", source, stream]`."""
+    return dg.AssetKey(["warehouse", source.name, stream.name])
+
+
+def lake_spec(source: Source, stream: Stream) -> dg.AssetSpec:
+    """The stream's append-only lake table: one row per record version seen."""
+    return _spec(
+        source,
+        stream,
+        key=lake_key(source, stream),
+        kinds={"api", "deltalake", "parquet"},
+        partitions=stream.partitions,
+        description=_described(source, stream, "Every version of every record that the API showed, as it came."),
+        # Its event per partition is explicit, so its output stays away in runs of several: docs/decisions/0004.
+        skippable=True,
+    )
+
+
+def warehouse_spec(source: Source, stream: Stream) -> dg.AssetSpec:
+    """The stream's current-state table."""
+    about = {
+        "merge": f"One row a record, the newest version, by {', '.join(stream.key)}.",
+        "append": "One row a record version.",
+        "replace": "The API's last full snapshot.",
+    }[stream.disposition]
+    return _spec(
+        source,
+        stream,
+        key=warehouse_key(source, stream),
+        deps=[lake_key(source, stream)],
+        kinds={"duckdb"},
+        description=_described(source, stream, about),
+    )
+
+
+def _spec(
+    source: Source,
+    stream: Stream,
+    *,
+    key: dg.AssetKey,
+    kinds: set[str],
+    description: str,
+    deps: Sequence[dg.AssetKey] = (),
+    partitions: Partitions | None = None,
+    skippable: bool = False,
+) -> dg.AssetSpec:
+    try:
+        return dg.AssetSpec(
+            key,
+            deps=deps,
+            kinds=kinds,
+            description=description,
+            partitions_def=partitions_def(partitions) if partitions else None,
+            skippable=skippable,
+            group_name=source.name,
+            owners=list(source.owners),
+            tags={**source.tags, "source": source.name},
+            code_version=code_version(source, stream),
+            metadata=_metadata(source, stream),
+        )
+    except (dg.DagsterInvalidDefinitionError, dg.DagsterInvariantViolationError) as error:
+        raise SpecError(
+            f"Dagster refuses the description: {' '.join(str(error).split())}",
+            source=source.name,
+            stream=stream.name,
+            remedy="An owner is an e-mail address or team:<name>; a tag has letters, digits, '_', '-' and '.', at most 63.",
+        ) from error
+
+
+def _described(source: Source, stream: Stream, table: str) -> str:
+    return f"{stream.description or source.description or source.name}\n\n{table}".strip()
+
+
+def _metadata(source: Source, stream: Stream) -> dict[str, dg.MetadataValue[Any]]:
+    cursor = stream.cursor
+    found: dict[str, dg.MetadataValue[Any]] = {
+        "endpoint": dg.MetadataValue.url(source.base_url.rstrip("/") + "/" + stream.path.lstrip("/")),
+        "disposition": dg.MetadataValue.text(stream.disposition),
+        "contract": dg.MetadataValue.text(stream.contract),
+    }
+    if stream.key:
+        found["key"] = dg.MetadataValue.text(", ".join(stream.key))
+    if cursor:
+        found["cursor"] = dg.MetadataValue.text(f"{cursor.field} ({cursor.kind})")
+    return found | docs_link(source, stream)
+
+
+def docs_link(source: Source, stream: Stream) -> dict[str, dg.MetadataValue[Any]]:
+    """`{"docs": url}` of the API's own documentation, where the spec names it."""
+    url = stream.docs_url or source.docs_url
+    return {"docs": dg.MetadataValue.url(url)} if url else {}
+
+
+def code_version(source: Source, stream: Stream) -> str:
+    """12 hex digits that change when the package's version, the contract's module or the stream's spec does."""
+    spec = stream.model_dump_json(exclude={"description", "docs_url"})
+    text = "\n".join([__version__, _source_text(source.name, stream.name, stream.contract), spec])
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+@lru_cache
+def _source_text(source: str, stream: str, contract: str) -> str:
+    """The text of the module that holds the contract, found without importing it."""
+    module = contract.partition(":")[0]
+    try:
+        found = importlib.util.find_spec(module)
+    except ModuleNotFoundError:
+        found = None
+    if found is None or found.origin is None:
+        raise SpecError(
+            f"there is no module {module}",
+            source=source,
+            stream=stream,
+            field="contract",
+            remedy="Write package.module:Model.",
+        )
+    return Path(found.origin).read_text(encoding="utf-8")
