@@ -1,0 +1,139 @@
+"""One slice, one atomic commit: data files, finished ranges, watermark, sequence and receipt, or nothing."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from uuid import uuid4
+
+from deltalake import DeltaTable
+from deltalake.exceptions import CommitFailedError, DeltaError
+
+from integration_assets.errors import LakeError, ReplanError, RescheduleError, SliceTakenError
+from integration_assets.land.state import Entry, LakeState, entries, properties, read_state
+from integration_assets.land.store import Store
+from integration_assets.land.writer import DataFile
+from integration_assets.spec.cursor import CursorValue, Slice, finish, watermark
+from integration_assets.spec.receipt import Receipt
+
+_TRIES = 30
+_LONGEST_PAUSE = 1.0
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What is to be committed. `ticket` names this one commit, so that it is recognised whatever the store answered."""
+
+    files: Sequence[DataFile]
+    receipt: Receipt
+    slice: Slice | None
+    origin: CursorValue | None
+    etag: str | None
+    content_hash: str | None
+    ticket: str
+
+
+def ticket() -> str:
+    """A name that no other commit has."""
+    return uuid4().hex
+
+
+def commit(store: Store, proposal: Proposal, base: LakeState) -> Receipt:
+    """Commit `proposal` on top of whatever did not touch its slice since `base`; returns the receipt with its version.
+
+    Raises `SliceTakenError` when another run committed an overlapping slice since `base`: nothing of ours was committed.
+    """
+    for attempt in range(_TRIES):
+        table = store.open()
+        if table is None:
+            raise ReplanError(f"the lake's table at {store.uri} is gone", remedy="Sync again: the table is made anew.")
+        state = read_state(store, table)
+        mine = _settle(store, table.version(), state, base, proposal)
+        if mine:
+            return mine
+        try:
+            _write(table, state, proposal)
+        except CommitFailedError:
+            # Somebody committed in between: look at what, and try again on top of it.
+            time.sleep(random.uniform(0, min(_LONGEST_PAUSE, 0.01 * 2**attempt)))  # noqa: S311 - jitter
+            continue
+        except (OSError, DeltaError) as error:
+            landed = _landed(store, table.version(), proposal.ticket)
+            if landed:
+                return landed
+            raise store.explain(error, "commit to") from error
+        landed = _landed(store, table.version(), proposal.ticket)
+        if landed is None:
+            raise LakeError(f"a commit to {store.uri} cannot be read back", remedy="See whether the lake's log was changed.")
+        return landed
+    raise RescheduleError(f"{_TRIES} commits to {store.uri} lost their race against other runs", remedy="Sync again later.")
+
+
+def _write(table: DeltaTable, state: LakeState, proposal: Proposal) -> None:
+    finished = finish(state.finished, proposal.slice) if proposal.slice is not None else state.finished
+    mark = watermark(finished, proposal.origin)
+    receipt = replace(
+        proposal.receipt,
+        watermark_before=Slice(watermark(state.finished, proposal.origin)).to_json()[0],
+        watermark_after=Slice(mark).to_json()[0],
+        files=tuple(file.path for file in proposal.files),
+        etag=proposal.etag,
+        content_hash=proposal.content_hash,
+    )
+    after = LakeState(None, state.sequence + 1, finished, proposal.etag, proposal.content_hash, receipt)
+    table.create_write_transaction(
+        [file.add() for file in proposal.files],
+        mode="append",
+        schema=table.schema(),
+        commit_properties=properties(after, proposal.ticket, mark),
+    )
+
+
+def _settle(store: Store, version: int, state: LakeState, base: LakeState, proposal: Proposal) -> Receipt | None:
+    """Our own receipt if the commit is in already; `SliceTakenError` if another run's is in its place; None to go on."""
+    if state.sequence == base.sequence:
+        return None
+    if state.sequence < base.sequence:
+        raise ReplanError(f"the lake's table at {store.uri} is older than what this run was planned on", remedy="Sync again.")
+    won = _since(store, version, base)
+    for entry in won:
+        if entry.ticket == proposal.ticket:
+            return entry.state.receipt
+    if len(won) < state.sequence - base.sequence:
+        raise _taken(proposal, None)
+    for entry in won:
+        if entry.state.receipt is None or _clash(entry.state.receipt, proposal.slice):
+            raise _taken(proposal, entry.state.receipt)
+    return None
+
+
+def _since(store: Store, version: int, base: LakeState) -> list[Entry]:
+    """The commits of ours after `base`, newest first."""
+    down_to = 0 if base.version is None else base.version + 1
+    return [entry for entry in entries(store, version, down_to) if not entry.carried and entry.state.sequence > base.sequence]
+
+
+def _landed(store: Store, after: int, name: str) -> Receipt | None:
+    table = store.open()
+    if table is None:
+        return None
+    found = (entry.state.receipt for entry in entries(store, table.version(), after + 1) if entry.ticket == name)
+    return next(found, None)
+
+
+def _clash(winner: Receipt, slice_: Slice | None) -> bool:
+    """Whether another run's receipt covers some of our slice. Snapshots, which have no slice, always clash."""
+    if slice_ is None:
+        return True
+    theirs = Slice.from_json(winner.slice)
+    highest_start = max((s for s in (theirs.start, slice_.start) if s is not None), default=None)
+    lowest_end = min((s for s in (theirs.end, slice_.end) if s is not None), default=None)
+    return not Slice(highest_start, lowest_end).empty
+
+
+def _taken(proposal: Proposal, winner: Receipt | None) -> SliceTakenError:
+    what = f"the slice {proposal.slice}" if proposal.slice is not None else "the snapshot"
+    who = f"run {winner.run_id}" if winner else "another run"
+    return SliceTakenError(f"{what} was committed by {who} meanwhile; nothing of this run was", remedy="Plan again.")

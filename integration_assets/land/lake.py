@@ -1,0 +1,306 @@
+"""The lake: one append-only Delta table per stream, whose commits hold data, watermark and receipt together."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from uuid import uuid4
+
+import pyarrow as pa
+from deltalake import DeltaTable, Field, Schema, WriterProperties
+from deltalake.exceptions import CommitFailedError, DeltaError
+
+from integration_assets.errors import LakeError, LakeNewerThanContractError, ReplanError, RescheduleError
+from integration_assets.land import reading
+from integration_assets.land.committing import Proposal, commit, ticket
+from integration_assets.land.reading import LakeFile
+from integration_assets.land.state import LakeState, carry, entries, read_state
+from integration_assets.land.store import Store, VersionsGoneError
+from integration_assets.land.writer import DataFile, Writer, skipping_columns
+from integration_assets.spec.cursor import CursorValue, Slice
+from integration_assets.spec.receipt import Receipt
+
+__all__ = ["Lake", "LakeFile", "LakeState", "LakeTable", "VersionsGoneError"]
+
+_TRIES = 10
+_PROBE_BYTES = 4096
+_WEEK = 7 * 24
+
+
+class Lake:
+    """A folder, or a `gs://` prefix, with one Delta table per stream at `<uri>/<source>/<stream>`.
+
+    storage_options : for the object store, as deltalake takes them; credentials are better left to the environment.
+    """
+
+    def __init__(self, uri: str, storage_options: Mapping[str, str] | None = None) -> None:
+        root = Store(uri, dict(storage_options or {}))
+        self.uri = uri.rstrip("/") if not root.local or uri.startswith("file://") else str(Path(uri).absolute())
+        self._options = root.options
+
+    def check(self) -> None:
+        """Prove that the root can be written, by writing and deleting a small file. Raises `LakeError`."""
+        root = Store(self.uri, self._options)
+        path = f"_probe-{uuid4().hex}"
+        with root.guard("write"):
+            if root.local:
+                folder = Path(self.uri.removeprefix("file://"))
+                folder.mkdir(parents=True, exist_ok=True)
+                (folder / path).write_bytes(bytes(_PROBE_BYTES))
+            else:
+                root.handler.open_output_stream(path).close()
+            root.files.delete_file(path)
+
+    def table(self, source: str, stream: str) -> LakeTable:
+        """The stream's table, whether or not it is there yet."""
+        return LakeTable(Store(f"{self.uri}/{source}/{stream}", self._options))
+
+
+class LakeTable:
+    """One stream's table. Nothing is held open: each call sees the table as it is then."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    @property
+    def uri(self) -> str:
+        """Where the table's folder is."""
+        return self._store.uri
+
+    def exists(self) -> bool:
+        """Whether the table has been made."""
+        return self._store.open() is not None
+
+    def version(self) -> int | None:
+        """The table's newest version, None if there is no table."""
+        table = self._store.open()
+        return None if table is None else table.version()
+
+    def identity(self) -> str | None:
+        """The table's own id, which changes when it is deleted and made anew; None if there is no table."""
+        table = self._store.open()
+        return None if table is None else str(table.metadata().id)
+
+    def schema(self) -> pa.Schema:
+        """The table's columns as Arrow fields. Raises `LakeError` if there is no table."""
+        return reading.arrow_schema(self._existing())
+
+    def count(self) -> int:
+        """Record versions in the table; 0 if there is none."""
+        table = self._store.open()
+        return 0 if table is None else table.count()
+
+    def state(self) -> LakeState:
+        """What the stream's commits remember; sequence 0 before the first one. Raises `LakeError`."""
+        return read_state(self._store, self._store.open())
+
+    def receipts(self, limit: int = 20) -> list[Receipt]:
+        """The newest receipts first, as far back as the log goes. A receipt appears once, whoever carried it along."""
+        version = self.version()
+        found: dict[int, Receipt] = {}
+        if version is None:
+            return []
+        for entry in entries(self._store, version):
+            if entry.state.receipt and (not entry.carried or entry.state.sequence not in found):
+                if len(found) == limit and entry.state.sequence not in found:
+                    break
+                found[entry.state.sequence] = entry.state.receipt
+        return [found[sequence] for sequence in sorted(found, reverse=True)]
+
+    def prepare(self, schema: pa.Schema) -> None:
+        """Make the table, or add the columns that `schema` gained. Safe when several runs do it at once.
+
+        Raises `LakeNewerThanContractError` when the table has columns that `schema` lacks, `LakeError` when a type changed.
+        """
+        wanted = self._delta_schema(schema)
+        for _ in range(_TRIES):
+            table = self._store.open()
+            try:
+                if table is None:
+                    self._create(wanted, schema)
+                    continue
+                missing = self._compare(table, wanted)
+                if not missing:
+                    return
+                properties = carry(read_state(self._store, table))
+                table.alter.add_columns(missing, commit_properties=properties)
+            except (OSError, DeltaError) as error:
+                # Another run made the table or added the columns first: look again.
+                if not isinstance(error, CommitFailedError) and not self._overtaken(table):
+                    raise self._store.explain(error, "prepare") from error
+        raise RescheduleError(f"the table at {self.uri} kept changing while it was prepared", remedy="Sync again later.")
+
+    def writer(self, schema: pa.Schema) -> Writer:
+        """A context that streams rows into the table's folder; commit inside it, or its files are deleted."""
+        return Writer(self._store, schema)
+
+    def commit(
+        self,
+        source: Writer | Sequence[DataFile],
+        receipt: Receipt,
+        slice_: Slice | None,
+        base: LakeState,
+        origin: CursorValue | None,
+        etag: str | None = None,
+        content_hash: str | None = None,
+    ) -> Receipt:
+        """Commit the files, `slice_` as finished, and the receipt, atomically; returns the receipt as committed.
+
+        slice_ : None for a stream without a cursor; the finished ranges stay as they are.
+        base   : the state the slice was planned on.
+        origin : where the stream's history begins, for the watermark.
+        Raises `SliceTakenError` when another run committed an overlapping slice since `base`; our files are then deleted.
+        """
+        files = source.finish() if isinstance(source, Writer) else source
+        if isinstance(source, Writer):
+            # From here on a failure may hide a commit that happened; deleting its files would lose rows.
+            source.keep()
+        try:
+            return commit(self._store, Proposal(files, receipt, slice_, origin, etag, content_hash, ticket()), base)
+        except ReplanError:
+            for file in files:
+                self._store.delete(file.path)
+            raise
+
+    def append(self, writer: Writer) -> None:
+        """Commit the writer's files with no slice, watermark or receipt. For tables that are not a stream's."""
+        files = writer.finish()
+        writer.keep()
+        if not files:
+            return
+        with self._store.guard("commit to"):
+            table = self._existing()
+            table.create_write_transaction([file.add() for file in files], mode="append", schema=table.schema())
+
+    def known(self, columns: Sequence[str], cursor_field: str, slice_: Slice) -> pa.Table:
+        """`columns` of the rows whose `cursor_field` lies in `[slice_.start, slice_.end)`; an empty table if there are none."""
+        table = self._store.open()
+        if table is None:
+            return pa.table({name: pa.nulls(0) for name in columns})
+        return reading.known(self._store, table, columns, cursor_field, slice_)
+
+    def files(self, after: int | None, upto: int | None = None) -> list[LakeFile]:
+        """The data files that versions in `(after, upto]` added, in version order; `upto` None is the newest version.
+
+        after : None begins with the first version.
+        Raises `VersionsGoneError` when that cannot be told any more; then take `snapshot_files()`.
+        """
+        table = self._store.open()
+        if table is None:
+            return []
+        first, last = -1 if after is None else after, table.version() if upto is None else upto
+        if first > table.version():
+            raise VersionsGoneError(f"{self.uri}: version {first} is beyond the table's newest, {table.version()}")
+        return reading.files_between(self._store, table, first, last)
+
+    def snapshot_files(self, version: int | None = None) -> list[LakeFile]:
+        """The files that make up the table now, or at `version`, oldest first."""
+        table = self._store.open(version)
+        return [] if table is None else reading.snapshot_files(table)
+
+    def scan(self, files: Sequence[LakeFile], columns: Sequence[str] | None = None) -> pa.RecordBatchReader:
+        """Stream the rows of `files` in their order, aligned to the table's current schema.
+
+        Raises `VersionsGoneError` while it is read when a file has been vacuumed.
+        """
+        schema = self.schema()
+        return reading.scan(self._store, pa.schema([schema.field(name) for name in columns]) if columns else schema, files)
+
+    def compact(self, target_bytes: int = 256 * 2**20) -> int:
+        """Join small files into larger ones; consumers of versions see nothing of it. Returns how many files were replaced."""
+        table = self._existing()
+        with self._store.guard("compact"):
+            metrics = table.optimize.compact(
+                target_size=target_bytes,
+                writer_properties=WriterProperties(compression="ZSTD", compression_level=1),
+                commit_properties=carry(read_state(self._store, table)),
+            )
+        return int(metrics["numFilesRemoved"])
+
+    def vacuum(self, hours: int = _WEEK) -> list[str]:
+        """Delete files that no version of the last `hours` needs, and orphans of killed runs; returns their paths.
+
+        hours : must be longer than the longest run: a file that is being written looks like an orphan.
+        """
+        table = self._existing()
+        with self._store.guard("vacuum"):
+            return table.vacuum(
+                retention_hours=hours,
+                dry_run=False,
+                enforce_retention_duration=False,
+                full=True,
+                commit_properties=carry(read_state(self._store, table)),
+            )
+
+    def delete(self, predicate: str) -> int:
+        """Delete the rows that a SQL `predicate` selects, for retention or a right to be forgotten; returns how many.
+
+        The old files go with the next `vacuum`. Consumers of versions rebuild from the snapshot.
+        """
+        table = self._existing()
+        with self._store.guard("delete from"):
+            metrics = table.delete(predicate, commit_properties=carry(read_state(self._store, table)))
+        return int(metrics["num_deleted_rows"])
+
+    def _existing(self) -> DeltaTable:
+        table = self._store.open()
+        if table is None:
+            raise LakeError(f"there is no table at {self.uri}", remedy="Sync the stream first.")
+        return table
+
+    def _delta_schema(self, schema: pa.Schema) -> Schema:
+        described = [
+            field.with_metadata({"comment": field.metadata[b"description"]})
+            if field.metadata and field.metadata.get(b"description")
+            else field.remove_metadata()
+            for field in schema
+        ]
+        try:
+            return Schema.from_arrow(pa.schema([field.with_nullable(nullable=True) for field in described]))
+        except Exception as error:  # deltalake raises a bare Exception here, with a Rust backtrace as its text
+            raise LakeError(
+                f"Delta cannot store a column: {str(error).splitlines()[0]}", remedy="Use a type of spec.contract."
+            ) from error
+
+    def _create(self, wanted: Schema, schema: pa.Schema) -> None:
+        DeltaTable.create(
+            self.uri,
+            schema=wanted,
+            storage_options=dict(self._store.options),
+            configuration={
+                # The receipts are the audit: log entries are kept for a hundred years.
+                "delta.logRetentionDuration": "interval 36500 days",
+                "delta.dataSkippingStatsColumns": ",".join(skipping_columns(schema)),
+            },
+        )
+
+    def _compare(self, table: DeltaTable, wanted: Schema) -> list[Field]:
+        """The fields that the table lacks. Raises when the table has others than `wanted`, or of other types."""
+        there = {field.name: field for field in table.schema().fields}
+        known = {field.name for field in wanted.fields}
+        extra = [name for name in there if name not in known]
+        if extra:
+            raise LakeNewerThanContractError(
+                f"the table at {self.uri} has columns that this code's contract does not know: {', '.join(extra)}",
+                field=extra[0],
+                remedy="Deploy the newer code, or declare the columns in the contract (nullable, if the API dropped them).",
+            )
+        for field in wanted.fields:
+            old = there.get(field.name)
+            if old is not None and old.type != field.type:
+                raise LakeError(
+                    f"the column is {_type(old)} in the lake and {_type(field)} in the contract",
+                    field=field.name,
+                    remedy="Give the new type a new column name, or move the table away and sync from the start.",
+                )
+        return [field for field in wanted.fields if field.name not in there]
+
+    def _overtaken(self, seen: DeltaTable | None) -> bool:
+        now = self._store.open()
+        return now is not None and (seen is None or now.version() > seen.version())
+
+
+def _type(field: Field) -> str:
+    text = json.loads(field.to_json())["type"]
+    return text if isinstance(text, str) else json.dumps(text)

@@ -1,0 +1,151 @@
+"""Reads a table's files: by version, as a stream aligned to the current schema, or only what a slice needs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import unquote
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.fs as pafs
+import pyarrow.parquet as pq
+from deltalake import DeltaTable
+
+from integration_assets.land.store import Store, VersionsGoneError
+from integration_assets.spec.cursor import CursorValue, Slice
+
+BATCH_ROWS = 64 * 1024
+# deltalake's own writer (compaction) cuts a timestamp's bound down to milliseconds, so a maximum may be that much too low.
+_COARSE = timedelta(milliseconds=1)
+
+
+@dataclass(frozen=True)
+class LakeFile:
+    """A data file: the version that added it (for a snapshot, the snapshot's), its path in the table's folder, its rows."""
+
+    version: int
+    path: str
+    rows: int
+
+
+def arrow_schema(table: DeltaTable) -> pa.Schema:
+    """The table's current columns."""
+    return pa.schema(table.schema().to_arrow())
+
+
+def active(table: DeltaTable) -> list[dict[str, Any]]:
+    """The files of the snapshot with their statistics (`min.<column>`, `max.<column>`), oldest first."""
+    rows: list[dict[str, Any]] = pa.table(table.get_add_actions(flatten=True)).to_pylist()
+    return sorted(rows, key=lambda row: (row["modification_time"], row["path"]))
+
+
+def snapshot_files(table: DeltaTable) -> list[LakeFile]:
+    """The files that make up the table at the version it is opened at."""
+    version = table.version()
+    return [LakeFile(version, row["path"], row["num_records"] or 0) for row in active(table)]
+
+
+def files_between(store: Store, table: DeltaTable, after: int, upto: int) -> list[LakeFile]:
+    """The files that versions in `(after, upto]` added, in version order; compaction adds none. Raises `VersionsGoneError`."""
+    found = []
+    for version in range(after + 1, upto + 1):
+        actions = store.log_entry(version)
+        if actions is None:
+            raise VersionsGoneError(f"{store.uri}: the log entry of version {version} is gone")
+        if any(action.get("remove", {}).get("dataChange") for action in actions):
+            raise VersionsGoneError(f"{store.uri}: version {version} rewrote or deleted rows")
+        adds = [action["add"] for action in actions if action.get("add", {}).get("dataChange")]
+        found += [LakeFile(version, unquote(add["path"]), _rows(add)) for add in adds]
+    present = {row["path"] for row in active(table)}
+    old = [file.path for file in found if file.path not in present]
+    infos = store.files.get_file_info(old) if old else []
+    for info in infos:
+        if info.type != pafs.FileType.File:
+            raise VersionsGoneError(f"{store.uri}: {info.path} was vacuumed")
+    return found
+
+
+def _rows(add: dict[str, Any]) -> int:
+    return int(json.loads(add.get("stats") or "{}").get("numRecords", 0))
+
+
+def scan(store: Store, schema: pa.Schema, files: Sequence[LakeFile]) -> pa.RecordBatchReader:
+    """The rows of `files` in order, as `schema`; columns that a file lacks are null. Raises `VersionsGoneError` on the way."""
+    return pa.RecordBatchReader.from_batches(schema, (batch for file in files for batch in _batches(store, file.path, schema)))
+
+
+def _open(store: Store, path: str) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(store.files.open_input_file(path))
+    except FileNotFoundError as error:
+        raise VersionsGoneError(f"{store.uri}: {path} is gone") from error
+
+
+def _batches(store: Store, path: str, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    with store.guard("read"), _open(store, path) as file:
+        there = set(file.schema_arrow.names)
+        names = [name for name in schema.names if name in there]
+        for batch in file.iter_batches(BATCH_ROWS, columns=names):
+            yield _align(batch, schema)
+
+
+def _align(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    there = set(batch.schema.names)
+    arrays = [
+        batch.column(field.name).cast(field.type) if field.name in there else pa.nulls(batch.num_rows, field.type)
+        for field in schema
+    ]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def known(store: Store, table: DeltaTable, columns: Sequence[str], cursor_field: str, slice_: Slice) -> pa.Table:
+    """`columns` of the rows whose `cursor_field` lies in the slice; files and row groups that cannot hold any are skipped."""
+    schema = arrow_schema(table)
+    wanted = pa.schema([schema.field(name) for name in columns])
+    read = pa.schema([schema.field(name) for name in dict.fromkeys([*columns, cursor_field])])
+    parts = [wanted.empty_table()]
+    for row in active(table):
+        low, high = row.get(f"min.{cursor_field}"), row.get(f"max.{cursor_field}")
+        if isinstance(high, datetime):
+            high += _COARSE
+        if not _may_hold(low, high, slice_):
+            continue
+        with store.guard("read"), _open(store, row["path"]) as file:
+            if cursor_field not in file.schema_arrow.names:
+                continue
+            names = [name for name in read.names if name in file.schema_arrow.names]
+            for batch in file.iter_batches(BATCH_ROWS, columns=names, row_groups=_groups(file, cursor_field, slice_)):
+                rows = pa.Table.from_batches([_align(batch, read)])
+                parts.append(rows.filter(_inside(rows.column(cursor_field), slice_)).select(list(columns)))
+    return pa.concat_tables(parts)
+
+
+def _may_hold(low: CursorValue | None, high: CursorValue | None, slice_: Slice) -> bool:
+    before = high is not None and slice_.start is not None and high < slice_.start  # type: ignore[operator]
+    after = low is not None and slice_.end is not None and low >= slice_.end  # type: ignore[operator]
+    return not (before or after)
+
+
+def _groups(file: pq.ParquetFile, name: str, slice_: Slice) -> list[int]:
+    footer = file.metadata
+    position = next(i for i in range(footer.num_columns) if footer.schema.column(i).path == name)
+    chosen = []
+    for number in range(footer.num_row_groups):
+        found = footer.row_group(number).column(position).statistics
+        bounded = found is not None and found.has_min_max
+        if not bounded or _may_hold(found.min, found.max, slice_):
+            chosen.append(number)
+    return chosen
+
+
+def _inside(column: pa.ChunkedArray, slice_: Slice) -> pa.ChunkedArray:
+    mask = pc.is_valid(column)
+    if slice_.start is not None:
+        mask = pc.and_(mask, pc.greater_equal(column, pa.scalar(slice_.start, column.type)))
+    if slice_.end is not None:
+        mask = pc.and_(mask, pc.less(column, pa.scalar(slice_.end, column.type)))
+    return mask

@@ -1,0 +1,156 @@
+"""What the lake's commits remember of a stream: finished ranges, watermark, sequence and receipt.
+
+Where it lives, and why it survives:
+
+- Every commit of ours carries it as commit metadata, together with the data (law 3).
+- Our maintenance commits (schema, compaction, vacuum, deletion) carry the newest state along, so that it is still there
+  when older log entries are cleaned. The sequence number tells the true state from one that a maintenance commit carried
+  past a newer commit: only metadata whose sequence equals the table's application transaction counts.
+- Application transactions survive checkpoints and log cleaning. They hold the sequence, the watermark and whether ranges
+  are finished at all; from them the state is rebuilt when every commit with metadata is gone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from deltalake import CommitProperties, DeltaTable, Transaction
+
+from integration_assets.errors import LakeError
+from integration_assets.land.store import Store
+from integration_assets.spec.cursor import CursorValue, Slice
+from integration_assets.spec.receipt import Receipt
+
+META = "integration_assets"
+META_RECEIPT = "integration_assets_receipt"
+SEQUENCE = "integration_assets.sequence"
+RANGES = "integration_assets.ranges"
+WATERMARK = {"timestamp": "integration_assets.watermark.timestamp", "integer": "integration_assets.watermark.integer"}
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class LakeState:
+    """What a stream's table knows about its own progress.
+
+    version  : the table's version this was read at; None if there is no table yet.
+    sequence : how many commits of ours there were; 0 for none.
+    finished : disjoint finished ranges in ascending order.
+    receipt  : the newest one, None if there is none or its log entry is gone.
+    """
+
+    version: int | None
+    sequence: int
+    finished: tuple[Slice, ...]
+    etag: str | None
+    content_hash: str | None
+    receipt: Receipt | None
+
+
+EMPTY = LakeState(None, 0, (), None, None, None)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A commit's metadata of ours. `ticket` is unique per commit; `carried` marks a maintenance commit's copy."""
+
+    version: int
+    state: LakeState
+    ticket: str
+    carried: bool
+
+
+def properties(state: LakeState, ticket: str, watermark: CursorValue | None) -> CommitProperties:
+    """The commit properties that make `state` the table's own; a racing commit with the same sequence is refused."""
+    transactions = [Transaction(SEQUENCE, state.sequence), Transaction(RANGES, len(state.finished))]
+    if watermark is not None:
+        kind, number = _to_number(watermark)
+        transactions.append(Transaction(WATERMARK[kind], number))
+    return CommitProperties(custom_metadata=_dump(state, ticket), app_transactions=transactions)
+
+
+def carry(state: LakeState) -> CommitProperties:
+    """The commit properties with which a maintenance commit carries `state` along."""
+    if not state.sequence:
+        return CommitProperties()
+    return CommitProperties(custom_metadata=_dump(state, ""))
+
+
+def read_state(store: Store, table: DeltaTable | None) -> LakeState:
+    """The state of an opened table. Raises `LakeError` if it has one but nothing to rebuild it from is left."""
+    if table is None:
+        return EMPTY
+    version, sequence = table.version(), table.transaction_version(SEQUENCE) or 0
+    if not sequence:
+        return replace(EMPTY, version=version)
+    for entry in entries(store, version):
+        if entry.state.sequence == sequence:
+            return replace(entry.state, version=version)
+    return _rebuilt(store, table, version, sequence)
+
+
+def entries(store: Store, version: int, down_to: int = 0) -> Iterator[Entry]:
+    """Our commits from `version` downwards, as far as the log still goes."""
+    for number in range(version, down_to - 1, -1):
+        actions = store.log_entry(number)
+        if actions is None:
+            return
+        info: dict[str, Any] = next((action["commitInfo"] for action in actions if "commitInfo" in action), {})
+        if META in info:
+            yield _parse(number, info)
+
+
+def _dump(state: LakeState, ticket: str) -> dict[str, str]:
+    body = {
+        "sequence": state.sequence,
+        "finished": [done.to_json() for done in state.finished],
+        "etag": state.etag,
+        "content_hash": state.content_hash,
+        "ticket": ticket,
+    }
+    metadata = {META: json.dumps(body, separators=(",", ":"))}
+    if state.receipt:
+        metadata[META_RECEIPT] = state.receipt.to_json()
+    return metadata
+
+
+def _parse(version: int, info: dict[str, Any]) -> Entry:
+    body = json.loads(info[META])
+    text = info.get(META_RECEIPT)
+    receipt = Receipt.from_json(text) if text else None
+    carried = not body["ticket"]
+    # A commit cannot know its own number beforehand; a carried receipt has that of its own commit.
+    if receipt and not carried:
+        receipt = replace(receipt, version=version)
+    finished = tuple(Slice.from_json(pair) for pair in body["finished"])
+    state = LakeState(version, body["sequence"], finished, body["etag"], body["content_hash"], receipt)
+    return Entry(version, state, body["ticket"], carried)
+
+
+def _rebuilt(store: Store, table: DeltaTable, version: int, sequence: int) -> LakeState:
+    """The state from application transactions alone: one range up to the watermark. Ranges beyond a gap are read again."""
+    finished: Sequence[Slice] | None = () if table.transaction_version(RANGES) == 0 else None
+    for kind, app in WATERMARK.items():
+        number = table.transaction_version(app)
+        if number is not None:
+            finished = (Slice(None, _from_number(kind, number)),)
+    if finished is None:
+        raise LakeError(
+            f"the table at {store.uri} has had {sequence} commits, and no log entry or transaction tells its finished slices",
+            remedy="Restore its _delta_log from a backup, or move the table away and sync again.",
+        )
+    return LakeState(version, sequence, tuple(finished), None, None, None)
+
+
+def _to_number(value: CursorValue) -> tuple[str, int]:
+    if isinstance(value, datetime):
+        return "timestamp", (value - _EPOCH) // timedelta(microseconds=1)
+    return "integer", value
+
+
+def _from_number(kind: str, number: int) -> CursorValue:
+    return _EPOCH + timedelta(microseconds=number) if kind == "timestamp" else number

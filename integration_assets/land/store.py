@@ -1,0 +1,110 @@
+"""One Delta table's folder, local or `gs://`: opening the table, its files, its log entries, and what its errors mean."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import pyarrow.fs as pafs
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError, TableNotFoundError
+from deltalake.fs import DeltaStorageHandler
+
+from integration_assets.errors import LakeError, RescheduleError
+
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_NO_SPACE = ("os error 28", "os error 27", "os error 122", "No space left", "File too large", "quota exceeded")
+_DENIED = ("os error 13", "os error 1)", "os error 30", "Permission denied", "Read-only", "403", "401")
+_SHOWN = 300
+
+
+class VersionsGoneError(Exception):
+    """Versions of the lake cannot be read one by one any more: log entries cleaned, files vacuumed, or rows rewritten.
+
+    Internal to `land`: whoever consumes versions then rebuilds from the current snapshot.
+    """
+
+
+@dataclass(frozen=True)
+class Store:
+    """A Delta table's address; nothing is opened until asked."""
+
+    uri: str
+    options: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def local(self) -> bool:
+        """Whether the table is a folder of this machine."""
+        return "://" not in self.uri or self.uri.startswith("file://")
+
+    def open(self, version: int | None = None) -> DeltaTable | None:
+        """The table as it is now, or at `version`; None if there is none. Raises `LakeError`."""
+        try:
+            with self.guard("read"):
+                return DeltaTable(self.uri, version=version, storage_options=dict(self.options))
+        except LakeError as error:
+            if isinstance(error.__cause__, TableNotFoundError):
+                return None
+            raise
+
+    @cached_property
+    def handler(self) -> DeltaStorageHandler:
+        """The object store, rooted at the table's folder, as deltalake itself sees it."""
+        with self.guard("open"):
+            return DeltaStorageHandler(self.uri, dict(self.options))
+
+    @cached_property
+    def files(self) -> pafs.FileSystem:
+        """The same as an Arrow file system; paths are relative to the table's folder."""
+        return pafs.PyFileSystem(self.handler)
+
+    def log_entry(self, version: int) -> list[dict[str, Any]] | None:
+        """The actions of one version, None if its log entry was cleaned away.
+
+        deltalake's `history()` is not used: it numbers commits from the version it was opened at, wrongly when another
+        process commits in between.
+        """
+        with self.guard("read"):
+            try:
+                with self.files.open_input_file(f"_delta_log/{version:020d}.json") as file:
+                    text = file.read().decode()
+            except FileNotFoundError:
+                return None
+        return [json.loads(line) for line in text.splitlines() if line.strip()]
+
+    def delete(self, path: str) -> None:
+        """Delete a file; it may be gone already."""
+        with self.guard("write"):
+            try:
+                self.files.delete_file(path)
+            except FileNotFoundError:
+                return
+
+    @contextmanager
+    def guard(self, doing: str) -> Iterator[None]:
+        """Turn what the store raises inside into errors of ours that name the table's folder."""
+        try:
+            yield
+        except (OSError, DeltaError) as error:
+            raise self.explain(error, doing) from error
+
+    def explain(self, error: Exception, doing: str) -> LakeError | RescheduleError:
+        """What went wrong in words: no space, no permission, a store that does not answer, or not a lake."""
+        text = _COLOUR.sub("", str(error))
+        for value in self.options.values():
+            if value:
+                text = text.replace(value, "***")
+        brief = " ".join(text.split())[:_SHOWN]
+        what = f"cannot {doing} the lake's table at {self.uri}: {brief}"
+        if any(mark in text for mark in _NO_SPACE):
+            return LakeError(what, remedy="Free space there, or put the lake elsewhere (INTEGRATION_LAKE_URI); then sync again.")
+        if isinstance(error, PermissionError) or any(mark in text for mark in _DENIED):
+            return LakeError(what, remedy="Give this process the right to read and write there.")
+        if not self.local and isinstance(error, OSError):
+            return RescheduleError(what, remedy="The store did not answer as it should; a later run goes on from here.")
+        return LakeError(what, remedy="See that INTEGRATION_LAKE_URI names a folder that this process can read and write.")
