@@ -1,0 +1,100 @@
+"""What the documentation shows works as it is written."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from integration_assets import settings
+from integration_assets.sandbox.process import SandboxProcess
+from integration_assets_tests.docs.blocks import PAGES, ROOT, Block, blocks
+
+GUIDE = ROOT / "docs" / "add-a-source.md"
+_LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)")
+
+
+def run(command: list[str] | str, folder: Path, environ: dict[str, str]) -> str:
+    """Run a command as a reader would; its output. Fails with all that it printed."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(("COVERAGE", "COV_"))}
+    done = subprocess.run(  # noqa: S603 - the documentation is ours
+        command,
+        cwd=folder,
+        env={**plain, "PATH": path, "COLUMNS": "200", **environ},
+        shell=isinstance(command, str),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The environment of someone who follows the README: the sandbox runs, its key is set, and nothing was pulled yet."""
+    folder = tmp_path_factory.mktemp("reader")
+    shutil.copy(ROOT / "dagster.yaml", folder / "dagster.yaml")
+    with SandboxProcess(days=6, clock="2013-01-06T00:00:00Z") as sandbox:
+        yield {
+            "NYC_OPS_KEY": sandbox.key,
+            "INTEGRATION_NYC_OPS_BASE_URL": sandbox.url,
+            "INTEGRATION_LAKE_URI": str(folder / "lake"),
+            "INTEGRATION_WAREHOUSE_URI": str(folder / "warehouse.duckdb"),
+            "DAGSTER_HOME": str(folder),
+        }
+
+
+@pytest.mark.parametrize("block", [block for block in blocks("python") if not block.file], ids=lambda block: block.name)
+def test_python_snippets_run(block: Block, reader: dict[str, str]) -> None:
+    """Each Python snippet runs, and its assertions hold."""
+    run([sys.executable, "-c", block.text], ROOT, reader)
+
+
+@pytest.mark.parametrize("block", blocks("bash", ROOT / "README.md"), ids=lambda block: block.name)
+def test_the_commands_of_the_readme_run(block: Block, reader: dict[str, str]) -> None:
+    """Each command of the README succeeds, in the order in which it stands there."""
+    for line in block.text.splitlines():
+        run(line, ROOT, reader)
+
+
+def test_a_source_is_added_by_one_folder(tmp_path: Path) -> None:
+    """Writing the guide's files into a copy of the project, and nothing else, passes the conformance suite and loads."""
+    for name in ("integration_assets", "integration_assets_tests", "pyproject.toml"):
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(
+            ROOT / name, tmp_path / name, **({"ignore": shutil.ignore_patterns("__pycache__")} if (ROOT / name).is_dir() else {})
+        )
+    for language in ("python", "json"):
+        for block in blocks(language, GUIDE):
+            if block.file:
+                target = tmp_path / block.file
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_text(block.text, encoding="utf-8")
+    environ = {"PYTHONPATH": str(tmp_path)}
+    (command,) = blocks("bash", GUIDE)
+    assert " passed" in run(f"python -m {command.text.strip()} -p no:cacheprovider", tmp_path, environ)
+    loaded = "from integration_assets.definitions import defs; print([str(k) for k in defs().resolve_all_asset_keys()])"
+    assert "helpdesk" in run([sys.executable, "-c", loaded], tmp_path, environ)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_within_the_project_lead_somewhere(page: Path) -> None:
+    """No page links to a file that is not there."""
+    missing = [target for target in _LINK.findall(page.read_text(encoding="utf-8")) if not (page.parent / target).exists()]
+    assert missing == []
+
+
+def test_the_table_of_settings_is_the_code_s() -> None:
+    """Every setting is documented with its name, default and meaning, word for word."""
+    page = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    for name, default, meaning in settings.TABLE:
+        row = next(line for line in page.splitlines() if line.startswith(f"| `{name}`"))
+        assert default in row
+        assert meaning in row
