@@ -1,0 +1,137 @@
+"""The quick way: records that Arrow's JSON reader took by the contract's schema, made the contract's columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from integration_assets.extract.columns import fit, read_type
+from integration_assets.extract.plan import ABSENT, Plan, Shape, look_up
+from integration_assets.extract.values import RECORD
+from integration_assets.spec.contract import Path
+from integration_assets.spec.records import Batch, Drift
+
+_MARKS: dict[type, pa.DataType] = {bool: pa.bool_(), int: pa.int64(), str: pa.string()}
+
+
+@dataclass(frozen=True)
+class ArrowShape:
+    """The schema by which Arrow reads `{"records": […]}`."""
+
+    schema: pa.Schema
+
+
+@dataclass
+class _Node:
+    leaf: pa.DataType | None = None
+    fields: dict[str, _Node] = field(default_factory=dict)
+    item: _Node | None = None
+
+    def type(self) -> pa.DataType | None:
+        """Its Arrow type; None when it is asked to be two things."""
+        if (self.leaf is not None) + bool(self.fields) + (self.item is not None) != 1:
+            return None
+        if self.leaf is not None:
+            return self.leaf
+        if self.item is not None:
+            below = self.item.type()
+            return None if below is None else pa.list_(below)
+        types = {name: node.type() for name, node in self.fields.items()}
+        return None if None in types.values() else pa.struct(list(types.items()))
+
+
+def arrow_shape(plan: Plan) -> ArrowShape | None:
+    """How Arrow shall read the records; None where a column's type or two columns' paths leave it to the strict way."""
+    root = _Node()
+    wanted = [(column.path, read_type(column.type, column.format)) for column in plan.columns]
+    if plan.tombstone:
+        wanted.append((plan.tombstone[0], _MARKS[type(plan.tombstone[1])]))
+    for path, type_ in wanted:
+        node = root
+        for part in path:
+            if isinstance(part, str):
+                node = node.fields.setdefault(part, _Node())
+            else:
+                node.item = node.item or _Node()
+                node = node.item
+        if type_ is None or node.leaf not in (None, type_):
+            return None
+        node.leaf = type_
+    whole = root.type()
+    return None if whole is None else ArrowShape(pa.schema([("records", pa.list_(whole))]))
+
+
+def page_from_arrow(plan: Plan, structs: pa.StructArray, raw: Sequence[bytes]) -> tuple[Batch, Drift] | None:
+    """The page, or None when some value needs a closer look."""
+    drift = Drift()
+    read: dict[str, pa.Array] = {column.name: _at(structs, column.path) for column in plan.columns}
+    columns = []
+    for column in plan.columns:
+        fitted = fit(read[column.name], column.type, column.format)
+        if fitted is None:
+            return None
+        columns.append(fitted)
+    deleted = _deleted(plan, structs)
+    table = pa.table([*columns, deleted], schema=plan.schema)
+    _count_new(structs, plan.shape, "", np.arange(len(structs)), drift)
+    if pc.any(pc.invert(deleted)).as_py():
+        _count_missing(plan, read, raw, drift)
+    return Batch(table, raw, (), len(structs)), drift
+
+
+def _at(array: pa.Array, path: Path) -> pa.Array:
+    for part in path:
+        array = pc.struct_field(array, [part]) if isinstance(part, str) else _element(array, part)
+    return array
+
+
+def _element(lists: pa.ListArray, index: int) -> pa.Array:
+    """The element at `index` of each list, null where the list is shorter."""
+    inside = pc.greater(pc.list_value_length(lists), index)
+    starts = lists.offsets.slice(0, len(lists))
+    return lists.values.take(pc.if_else(inside, pc.add(starts, index), None))
+
+
+def _deleted(plan: Plan, structs: pa.StructArray) -> pa.Array:
+    if plan.tombstone is None:
+        return pa.array(np.zeros(len(structs), bool))
+    path, mark = plan.tombstone
+    flags = pc.equal(_at(structs, path), pa.scalar(mark, _MARKS[type(mark)]))
+    return pc.fill_null(flags, fill_value=False)
+
+
+def _count_new(array: pa.Array, shape: Shape, path: str, rows: Any, drift: Drift) -> None:  # noqa: ANN401 - numpy array
+    """Count fields that Arrow found beside the known ones. `rows` says which record each value belongs to."""
+    if shape.whole:
+        return
+    if pa.types.is_struct(array.type):
+        for below in array.type:
+            here = f"{path}.{below.name}" if path else below.name
+            known = shape.fields.get(below.name)
+            if known is not None and not (known.fields or known.item):
+                continue
+            values = pc.struct_field(array, [below.name])
+            if known is not None:
+                _count_new(values, known, here, rows, drift)
+            elif values.null_count < len(values):
+                drift.new[here] += len(np.unique(rows[np.asarray(values.is_valid())]))
+    elif pa.types.is_list(array.type) and shape.item:
+        parents = np.asarray(pc.list_parent_indices(array))
+        _count_new(array.flatten(), shape.item, f"{path}[]", rows[parents], drift)
+
+
+def _count_missing(plan: Plan, read: dict[str, pa.Array], raw: Sequence[bytes], drift: Drift) -> None:
+    """Columns that are null throughout are looked at in the records: a field that is there as null is not missing."""
+    doubted = [column for column in plan.columns if read[column.name].null_count == len(raw)]
+    for record in raw:
+        if not doubted:
+            return
+        value = RECORD.decode(record)
+        doubted = [column for column in doubted if look_up(value, column.path) is ABSENT]
+    for column in doubted:
+        drift.missing[column.shown] += len(raw)

@@ -1,0 +1,133 @@
+"""The credential: resolved once, attached below httpx's logging, only for the source's own origin, cut from all text."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import quote, quote_plus, unquote_plus
+
+import httpx
+
+from integration_assets.errors import CrossHostError, SecretMissingError
+from integration_assets.spec.auth import ApiKeyHeader, ApiKeyQuery, Auth, Basic, Bearer, secret_names
+
+Origin = tuple[str, str, int | None]
+_PORTS = {"http": 80, "https": 443}
+
+
+def origin(url: httpx.URL) -> Origin:
+    """Scheme, host and port, the scheme's own port filled in."""
+    return url.scheme, url.host.rstrip("."), url.port or _PORTS.get(url.scheme)
+
+
+def show(where: Origin) -> str:
+    """`https://host`, with the port only where it is not the scheme's own."""
+    scheme, host, port = where
+    return f"{scheme}://{host}" + ("" if port == _PORTS.get(scheme) else f":{port}")
+
+
+def same_origin(home: Origin, url: httpx.URL) -> None:
+    """Raise `CrossHostError` naming both hosts when `url` is not at `home`."""
+    there = origin(url)
+    if there != home:
+        raise CrossHostError(
+            f"{show(home)} sends its reader on to {show(there)}; the credential does not follow",
+            field="base_url",
+            remedy="If the API has moved, change the source's base_url; if it has not, ask its owner.",
+        )
+
+
+@dataclass(frozen=True)
+class Credential:
+    """What to attach to a request, and every spelling of it that must not be seen.
+
+    headers : header names and values to set.
+    param   : name and value of a query parameter, or None.
+    names   : the secrets' names, which may be shown.
+    hidden  : texts that `redact` cuts out, longest first.
+    """
+
+    headers: tuple[tuple[str, str], ...] = ()
+    param: tuple[str, str] | None = None
+    names: tuple[str, ...] = ()
+    hidden: tuple[str, ...] = ()
+
+    def redact(self, text: str) -> str:
+        """`text` with `***` in place of every secret."""
+        for secret in self.hidden:
+            text = text.replace(secret, "***")
+        return text
+
+    def clean(self, url: httpx.URL) -> httpx.URL:
+        """`url` without user info, fragment and our query parameter, which an API may echo in its links; else unchanged."""
+        if url.userinfo or url.fragment:
+            url = url.copy_with(username=None, password=None, fragment=None)
+        if self.param is None or not url.query:
+            return url
+        parts = url.query.decode("ascii").split("&")
+        kept = [part for part in parts if unquote_plus(part.partition("=")[0]) != self.param[0]]
+        return url if len(kept) == len(parts) else url.copy_with(query="&".join(kept).encode() or None)
+
+    def attach(self, request: httpx.Request) -> httpx.Request:
+        """A copy of `request` that carries the credential; the one that httpx logs stays without it."""
+        url = request.url
+        if self.param:
+            name, value = self.param
+            extra = f"{quote_plus(name)}={quote_plus(value)}".encode()
+            url = url.copy_with(query=b"&".join(part for part in (url.query, extra) if part))
+        headers = request.headers.copy()
+        headers.update(dict(self.headers))
+        return httpx.Request(request.method, url, headers=headers, stream=request.stream, extensions=request.extensions)
+
+
+def resolve(auth: Auth, secret: Callable[[str], str]) -> Credential:
+    """Ask for the secrets that `auth` names. Raises `SecretMissingError` for one that is missing, empty or unsendable."""
+    names = secret_names(auth)
+    values = {name: _checked(name, secret(name)) for name in names}
+    headers: tuple[tuple[str, str], ...] = ()
+    param = None
+    hidden = list(values.values())
+    match auth:
+        case Bearer(secret=name):
+            headers = (("Authorization", f"Bearer {values[name]}"),)
+        case ApiKeyHeader(secret=name, header=header):
+            headers = ((header, values[name]),)
+        case ApiKeyQuery(secret=name, param=key):
+            param = (key, values[name])
+        case Basic(username_secret=user, password_secret=password):
+            pair = b64encode(f"{values[user]}:{values[password]}".encode()).decode()
+            headers = (("Authorization", f"Basic {pair}"),)
+            hidden.append(pair)
+        case _:
+            pass
+    spellings = {form for text in hidden for form in (text, quote(text), quote(text, safe=""), quote_plus(text))}
+    return Credential(headers, param, names, tuple(sorted(spellings, key=len, reverse=True)))
+
+
+def _checked(name: str, value: str) -> str:
+    if value and value.isascii() and value.isprintable() and value == value.strip():
+        return value
+    raise SecretMissingError(
+        f"the secret {name} is {'empty' if not value.strip() else 'not sendable: it has a line break, a space or no ASCII'}",
+        field="auth",
+        remedy=f"Set {name} to the bare key, with nothing before or after it.",
+    )
+
+
+class CredentialTransport(httpx.BaseTransport):
+    """The one seam where the credential is added: after httpx has logged the URL, and never for another origin."""
+
+    def __init__(self, inner: httpx.BaseTransport, home: Origin, credential: Credential) -> None:
+        self._inner = inner
+        self._home = home
+        self._credential = credential
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send `request` with the credential. Raises `CrossHostError` before anything is sent elsewhere."""
+        same_origin(self._home, request.url)
+        return self._inner.handle_request(self._credential.attach(request))
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._inner.close()

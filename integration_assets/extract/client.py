@@ -1,0 +1,248 @@
+"""One source's HTTP client: its connections, its credential, its retries and its limits."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Self
+from urllib.request import getproxies, proxy_bypass
+
+import httpx
+
+from integration_assets import __version__
+from integration_assets.errors import IntegrationError, ResponseError, TransientError
+from integration_assets.extract.auth import Credential, CredentialTransport, origin, resolve, same_origin
+from integration_assets.extract.body import read_body, read_start
+from integration_assets.extract.retry import call_with_retries
+from integration_assets.extract.status import connection_error, excerpt, status_error
+from integration_assets.extract.usage import Usage
+from integration_assets.spec.source import Source
+
+__all__ = ["Response", "SourceClient", "Usage"]
+
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_MAX_REDIRECTS = 5
+_PAGES = frozenset({200, 203, 204, 304})
+_ERROR_BYTES = 4096
+
+# These two spell out headers, the credential among them, when debug logging is on.
+for _name in ("hpack", "httpcore"):
+    if logging.getLogger(_name).level == logging.NOTSET:
+        logging.getLogger(_name).setLevel(logging.INFO)
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An answer that may be a page: status 200, 203, 204 or 304.
+
+    headers : names in any case.
+    body    : bytes after decompression.
+    url     : where it came from after redirects, without the credential.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    url: str
+
+    def link(self, rel: str) -> str | None:
+        """The target of the `Link` header's `rel` (RFC 8288), as it is written there; None when there is none."""
+        links = httpx.Response(200, headers={"link": self.headers.get("link", "")}).links
+        for link in links.values():
+            if rel.lower() in link.get("rel", "").lower().split():
+                return link["url"]
+        return None
+
+
+class SourceClient:
+    """A context manager that holds one pool of connections to a source. Thread safe while it is open.
+
+    secret  : looks a secret up by name, once, when the client opens; raises `SecretMissingError`.
+    on_wait : told the reason and the seconds before each wait.
+    usage   : what was spent, cumulative.
+    """
+
+    def __init__(self, source: Source, secret: Callable[[str], str], on_wait: Callable[[str, float], None] | None = None) -> None:
+        self.source = source
+        self.usage = Usage()
+        self.credential = Credential()
+        self._secret = secret
+        self._on_wait = on_wait
+        self._base = httpx.URL(source.base_url)
+        self._home = origin(self._base)
+        self._http: httpx.Client | None = None
+
+    def __enter__(self) -> Self:
+        try:
+            self.credential = resolve(self.source.auth, self._secret)
+        except IntegrationError as error:
+            raise error.at(self.source.name) from None
+        limits = self.source.limits
+        wire = httpx.HTTPTransport(
+            http2=True,
+            limits=httpx.Limits(max_connections=limits.max_connections, max_keepalive_connections=limits.max_connections),
+            proxy=self._proxy(),
+        )
+        self._http = httpx.Client(
+            transport=CredentialTransport(wire, self._home, self.credential),
+            # No limit on the wait for a free connection: that is our own queue, not the API's slowness.
+            timeout=httpx.Timeout(limits.read_timeout, connect=limits.connect_timeout, pool=None),
+            headers={
+                "User-Agent": f"integration_assets/{__version__}",
+                "Accept-Encoding": "gzip",
+                **self.source.headers,
+            },
+            follow_redirects=False,
+        )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._http is not None:
+            self._http.close()
+            self._http = None
+
+    def get(
+        self,
+        url: str,
+        params: Mapping[str, str | int | float | bool] | None = None,
+        headers: Mapping[str, str] | None = None,
+        stream: str | None = None,
+        *,
+        page_token: bool = False,
+    ) -> Response:
+        """Ask for a page, trying again as the source's limits allow.
+
+        url        : an endpoint's path under base_url, or a whole URL at the same origin.
+        stream     : the stream's name, for errors.
+        page_token : the request carries a page token, so that its refusal is `PageTokenExpiredError`.
+
+        Raises `UpstreamUnavailableError`, `UnknownHostError`, `AccessDeniedError`, `CrossHostError`,
+        `LimitExceededError`, `ResponseError`, `PageTokenExpiredError`; `HumanNeededError` for a certificate.
+        """
+        return self._ask("GET", url, params, headers, stream, page_token=page_token)
+
+    def now(self) -> datetime:
+        """The API's own clock, to the second, where the source names a `clock_path`; else this machine's. UTC."""
+        path = self.source.clock_path
+        if path is None:
+            return datetime.now(UTC)
+        try:
+            date = self._ask("HEAD", path).headers.get("date")
+        except ResponseError:
+            date = None  # an API may not know HEAD
+        date = date or self._ask("GET", path).headers.get("date")
+        try:
+            moment = parsedate_to_datetime(date or "")
+        except ValueError:
+            raise ResponseError(
+                f"GET {path} answered without a readable Date header",
+                source=self.source.name,
+                field="clock_path",
+                remedy="Name an endpoint that sends one, or leave clock_path out to trust this machine's clock.",
+            ) from None
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+    def excerpt(self, body: bytes, length: int) -> str:
+        """The first characters of a body on one line, without secrets."""
+        return excerpt(body, self.credential, length)
+
+    def _ask(
+        self,
+        method: str,
+        url: str,
+        params: Mapping[str, str | int | float | bool] | None = None,
+        headers: Mapping[str, str] | None = None,
+        stream: str | None = None,
+        *,
+        page_token: bool = False,
+    ) -> Response:
+        try:
+            target = self._target(url, params)
+            return call_with_retries(
+                self.source.limits,
+                lambda: self._follow(method, target, headers, page_token=page_token),
+                self._waiting,
+            )
+        except IntegrationError as error:
+            error.at(self.source.name, stream)
+            raise
+
+    def _waiting(self, error: TransientError, seconds: float) -> None:
+        self.usage.add(retries=1, throttled=0.0 if error.retry_after is None else seconds)
+        if self._on_wait:
+            self._on_wait(error.what, seconds)
+
+    def _target(self, url: str, params: Mapping[str, str | int | float | bool] | None) -> httpx.URL:
+        """The whole URL, at our origin and without the credential."""
+        try:
+            whole = httpx.URL(url if "://" in url.partition("?")[0] else f"{self.source.base_url.rstrip('/')}/{url.lstrip('/')}")
+        except httpx.InvalidURL as error:
+            raise self._bad_url(error) from None
+        same_origin(self._home, whole)
+        if params:
+            extra = str(httpx.QueryParams(dict(params))).encode()
+            whole = whole.copy_with(query=b"&".join(part for part in (whole.query, extra) if part))
+        return self.credential.clean(whole)
+
+    def _bad_url(self, error: httpx.InvalidURL) -> ResponseError:
+        return ResponseError(
+            f"the API gave a link that is no URL: {self.credential.redact(str(error))}", remedy="Ask the API's owner."
+        )
+
+    def _follow(self, method: str, url: httpx.URL, headers: Mapping[str, str] | None, *, page_token: bool) -> Response:
+        """Send, and follow redirects within the origin by hand."""
+        for _ in range(_MAX_REDIRECTS + 1):
+            answer = self._send(method, url, headers)
+            location = answer.headers.get("location")
+            if answer.status not in _REDIRECTS or not location:
+                if answer.status in _PAGES:
+                    return answer
+                raise status_error(
+                    answer.status, httpx.Headers(answer.headers), answer.body, url, self.credential, page_token=page_token
+                )
+            try:
+                there = url.join(location)
+            except httpx.InvalidURL as error:
+                raise self._bad_url(error) from None
+            same_origin(self._home, there)
+            url = self.credential.clean(there)
+        raise ResponseError(f"GET {url.path} redirects more than {_MAX_REDIRECTS} times", remedy="Check the stream's path.")
+
+    def _send(self, method: str, url: httpx.URL, headers: Mapping[str, str] | None) -> Response:
+        """One request, its body read within the limits. Raises `TransientError` when no whole answer comes."""
+        if self._http is None:
+            message = "the client is not open: use it in a with statement"
+            raise RuntimeError(message)
+        request = self._http.build_request(method, url, headers=headers)
+        self.usage.add(requests=1)
+        try:
+            response = self._http.send(request, stream=True)
+            try:
+                body = self._read(response)
+            finally:
+                response.close()
+        except httpx.TransportError as error:
+            raise connection_error(error, url, self.credential) from error
+        self.usage.add(bytes_=len(body))
+        return Response(response.status_code, response.headers, body, str(url))
+
+    def _read(self, response: httpx.Response) -> bytes:
+        encoding = response.headers.get("content-encoding", "").strip().lower()
+        if response.request.method == "HEAD" or response.status_code in {204, 304}:
+            return b""
+        if response.status_code in _PAGES:
+            return read_body(response.iter_raw(), encoding, self.source.limits.max_page_bytes, self._count_wire)
+        return read_start(response.iter_raw(), encoding, _ERROR_BYTES, self._count_wire)
+
+    def _count_wire(self, size: int) -> None:
+        self.usage.add(wire_bytes=size)
+
+    def _proxy(self) -> str | None:
+        """The environment's proxy for this host: httpx does not look it up once it is given a transport."""
+        if proxy_bypass(self._base.host):
+            return None
+        proxies = getproxies()
+        return proxies.get(self._base.scheme) or proxies.get("all")

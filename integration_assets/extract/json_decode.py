@@ -1,0 +1,198 @@
+"""JSON bodies to rows.
+
+Two ways that give the same page. The quick one reads all records as one Arrow value by the contract's schema. Whatever
+it refuses goes the other way: each record decoded alone, each value converted strictly. There a key that is written
+twice in an object has its last value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+import pyarrow.json as pj
+
+from integration_assets.errors import ResponseError
+from integration_assets.extract.arrow_json import ArrowShape, arrow_shape, page_from_arrow
+from integration_assets.extract.assemble import Chosen, Records, assemble, object_values
+from integration_assets.extract.page import BrokenBodyError, DecodedPage
+from integration_assets.extract.plan import ABSENT, Plan, show, unknown
+from integration_assets.extract.values import RECORD, kind
+from integration_assets.spec.contract import Path, parse_path
+from integration_assets.spec.records import Batch, Drift, Reject
+
+_BOM = b"\xef\xbb\xbf"
+_Raw = msgspec.Raw
+
+
+def _step(value: Any, part: str | int) -> Any:  # noqa: ANN401 - raw JSON, or `ABSENT`
+    """One step into raw JSON, read no further than it has to be."""
+    try:
+        if isinstance(part, str):
+            return msgspec.json.decode(value, type=dict[str, _Raw]).get(part, ABSENT)
+        items = msgspec.json.decode(value, type=list[_Raw])
+    except msgspec.ValidationError:
+        return ABSENT
+    return items[part] if part < len(items) else ABSENT
+
+
+@dataclass
+class Envelope:
+    """A JSON body whose parts are found without building its records."""
+
+    body: bytes
+    _seen: dict[Path, Any] = field(default_factory=dict)
+
+    def raw(self, path: Path) -> Any:  # noqa: ANN401 - raw JSON, or `ABSENT`
+        """The raw JSON at a path, `ABSENT` where there is none."""
+        if not path:
+            return self.body
+        if path not in self._seen:
+            above = self.raw(path[:-1])
+            self._seen[path] = ABSENT if above is ABSENT else _step(above, path[-1])
+        return self._seen[path]
+
+    def value(self, path: Path) -> Any:  # noqa: ANN401 - any JSON value
+        """The value at a path, `ABSENT` where there is none."""
+        raw = self.raw(path)
+        return ABSENT if raw is ABSENT else RECORD.decode(raw)
+
+
+class RawRecords(Sequence[bytes]):
+    """The records of a JSON list, sliced out of the body only when one is asked for."""
+
+    def __init__(self, listed: Any, count: int) -> None:  # noqa: ANN401 - raw JSON
+        self._listed = listed
+        self._count = count
+
+    def __len__(self) -> int:
+        return self._count
+
+    @cached_property
+    def slices(self) -> list[msgspec.Raw]:
+        """Each record's raw JSON."""
+        return msgspec.json.decode(self._listed, type=list[_Raw])
+
+    def __getitem__(self, index: Any) -> Any:  # noqa: ANN401 - an index or a slice, as Sequence has it
+        return Chosen(self.slices, range(self._count)[index]) if isinstance(index, slice) else bytes(self.slices[index])
+
+
+class JsonReader:
+    """Reads documents that hold a list of records."""
+
+    def __init__(self, plan: Plan, records: str) -> None:
+        self._plan = plan
+        self._path = parse_path(records) if records else ()
+        self._shape = arrow_shape(plan)
+
+    def read(self, body: bytes, _content_type: str | None = None) -> DecodedPage:
+        """The page in `body`."""
+        envelope = Envelope(body.removeprefix(_BOM))
+        listed = self._records(envelope)
+        page = self._quickly(listed) or self._strictly(listed)
+        return DecodedPage(page[0], page[1], envelope.value)
+
+    def _records(self, envelope: Envelope) -> Any:  # noqa: ANN401 - raw JSON
+        """The raw list of records. All of the body is checked to be JSON, so that no cut-off body becomes rows."""
+        where = show(self._path) or "the body"
+        try:
+            # Also keeps from Arrow's reader what it does not survive: it crashes the process on a lone null and on JSON
+            # nested some ten thousand deep, which msgspec refuses.
+            if not self._path or not envelope.body.lstrip().startswith(b"{"):
+                msgspec.json.decode(envelope.body, type=_Raw)
+            listed = envelope.raw(self._path)
+        except RecursionError:
+            raise ResponseError("the body is nested too deep to be read", remedy="Ask the API's owner.") from None
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise BrokenBodyError(f"the body is not valid JSON: {error}") from None
+        start = b"" if listed is ABSENT else bytes(memoryview(listed)[:64]).lstrip()[:1]
+        if start == b"n":
+            return b"[]"
+        if start == b"[":
+            return listed
+        there = "is absent" if listed is ABSENT else f"is {kind(RECORD.decode(listed))}"
+        raise ResponseError(
+            f"the list of records {where!r} {there}", field="format.records", remedy="Name the path to the list of records."
+        )
+
+    def _quickly(self, listed: Any) -> tuple[Batch, Drift] | None:  # noqa: ANN401
+        if self._shape is None:
+            return None
+        structs = read_arrow(b"".join((b'{"records":', listed, b"}")), self._shape)
+        if structs is None:
+            return None
+        return page_from_arrow(self._plan, structs, RawRecords(listed, len(structs)))
+
+    def _strictly(self, listed: Any) -> tuple[Batch, Drift]:  # noqa: ANN401
+        return strict_page(self._plan, msgspec.json.decode(listed, type=list[_Raw]))
+
+
+class NdjsonReader:
+    """Reads bodies of one record a line; a line that is no JSON, such as a cut-off last one, is rejected alone."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._shape = arrow_shape(plan)
+
+    def read(self, body: bytes, _content_type: str | None = None) -> DecodedPage:
+        """The page in `body`."""
+        lines = [line for line in (line.strip() for line in body.removeprefix(_BOM).split(b"\n")) if line]
+        batch, drift = self._quickly(lines) or strict_page(self._plan, lines)
+        return DecodedPage(batch, drift)
+
+    def _quickly(self, lines: list[bytes]) -> tuple[Batch, Drift] | None:
+        if self._shape is None:
+            return None
+        try:
+            for line in lines:
+                msgspec.json.decode(line, type=_Raw)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
+        structs = read_arrow(b"".join((b'{"records":[', b",".join(lines), b"]}")), self._shape)
+        return None if structs is None else page_from_arrow(self._plan, structs, lines)
+
+
+def read_arrow(document: bytes, shape: ArrowShape) -> pa.StructArray | None:
+    """The records of `{"records": […]}` as one array; None when Arrow's reader refuses a value or the text is not UTF-8."""
+    try:
+        if not document.isascii():
+            document.decode()
+        table = pj.read_json(
+            pa.BufferReader(document),
+            pj.ReadOptions(use_threads=False, block_size=len(document) + 1),
+            pj.ParseOptions(explicit_schema=shape.schema, unexpected_field_behavior="infer"),
+        )
+    except (pa.ArrowException, UnicodeDecodeError):
+        return None
+    column = table.column("records")
+    if table.num_rows != 1 or table.num_columns != 1 or column.null_count:
+        return None
+    structs = column.combine_chunks().flatten() if column.num_chunks != 1 else column.chunk(0).flatten()
+    return None if structs.null_count else structs
+
+
+def strict_page(plan: Plan, raw: Sequence[Any]) -> tuple[Batch, Drift]:
+    """The page from its records' raw JSON, each decoded and converted alone."""
+    drift = Drift()
+    objects, kept, broken = [], [], []
+    for record in raw:
+        try:
+            value = RECORD.decode(record)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            broken.append(Reject(bytes(record), (f"record: not valid JSON: {error}",)))
+            drift.retyped["record: expected JSON, got other text"] += 1
+            continue
+        if not isinstance(value, dict):
+            broken.append(Reject(bytes(record), (f"record: expected object, got {kind(value)}",)))
+            drift.retyped[f"record: expected object, got {kind(value)}"] += 1
+            continue
+        objects.append(value)
+        kept.append(record)
+        found: set[str] = set()
+        unknown(value, plan.shape, "", found)
+        drift.new.update(found)
+    return assemble(plan, Records(object_values(objects), kept, broken), drift), drift

@@ -1,0 +1,200 @@
+"""Which page is asked for after which, and when to stop; never round and round."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any
+from urllib.parse import urljoin
+
+from integration_assets.errors import PagingError, ResponseError
+from integration_assets.extract.client import Response
+from integration_assets.extract.page import DecodedPage
+from integration_assets.extract.plan import ABSENT
+from integration_assets.spec.contract import parse_path
+from integration_assets.spec.paging import NextLink, Offset, PageNumber, Single, Token
+from integration_assets.spec.source import Stream
+
+Params = Mapping[str, str | int | float | bool]
+_EMPTY_PAGES = 1000
+_TOTALS = ("x-total-count", "x-total", "total-count", "x-pagination-total-count")
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One page to ask for. `token`: it names a position that the API gave."""
+
+    url: str
+    params: Params = field(default_factory=dict)
+    token: bool = False
+
+
+class Pager(ABC):
+    """The pages of one slice. `warn` is told what to put on the receipt."""
+
+    def __init__(self, stream: Stream, params: Params, warn: Callable[[str], None]) -> None:
+        self._stream = stream
+        self._params = params
+        self._warn = warn
+
+    def first(self) -> Ask:
+        """The first page."""
+        return Ask(self._stream.path, self._params)
+
+    @abstractmethod
+    def next(self, response: Response, page: DecodedPage) -> Ask | None:
+        """The page after this one, None after the last. Raises `PagingError` when paging does not advance."""
+
+
+class _Single(Pager):
+    def next(self, response: Response, page: DecodedPage) -> Ask | None:  # noqa: ARG002 - as any pager
+        return None
+
+
+class _Counted(Pager):
+    """Page numbers and offsets: ends at a page that is not full."""
+
+    def __init__(self, stream: Stream, params: Params, warn: Callable[[str], None], paging: PageNumber | Offset) -> None:
+        super().__init__(stream, params, warn)
+        self._paging = paging
+        self._size = paging.size if isinstance(paging, PageNumber) else paging.limit
+        self._at = paging.first
+        self._asked = 0
+        self._read = 0
+        self._last_body = b""
+        self._last_keys: set[tuple[object, ...]] = set()
+        self._total: int | None = None
+        self._moved = False
+
+    def first(self) -> Ask:
+        return self._ask()
+
+    def _ask(self) -> Ask:
+        paging, self._asked = self._paging, self._asked + 1
+        own: dict[str, int] = {paging.param: self._at}
+        size_param = paging.size_param if isinstance(paging, PageNumber) else paging.limit_param
+        if size_param:
+            own[size_param] = self._size
+        return Ask(self._stream.path, {**self._params, **own})
+
+    def next(self, response: Response, page: DecodedPage) -> Ask | None:
+        fetched = page.batch.fetched
+        self._read += fetched
+        self._watch(response, page)
+        if fetched < self._size:
+            self._cut_short(fetched)
+            return None
+        body = _digest(response.body)
+        if body == self._last_body:
+            raise PagingError(
+                f"the page at {self._paging.param}={self._at} is the one before it again",
+                field="paging",
+                remedy=f"The API seems to ignore {self._paging.param!r}: check the paging's parameters.",
+            )
+        self._last_body = body
+        self._at += 1 if isinstance(self._paging, PageNumber) else fetched
+        return self._ask()
+
+    def _cut_short(self, fetched: int) -> None:
+        """A first page that is short although the API counts more: it gives smaller pages than it was asked for."""
+        if self._asked == 1 and fetched and self._total is not None and self._total > self._read:
+            raise PagingError(
+                f"the API counts {self._total:,} records and gave {fetched:,} of the {self._size:,} asked for a page",
+                field="paging",
+                remedy=f"Set the paging's size to what the API allows, {fetched:,} or less.",
+            )
+
+    def _watch(self, response: Response, page: DecodedPage) -> None:
+        """A feed that changes while it is read by number skips and repeats records: say so once."""
+        before, self._total = self._total, _total(response)
+        if before is not None and self._total is not None and before != self._total:
+            self._say(f"the API's count went from {before:,} to {self._total:,}")
+        if self._stream.key:
+            table = page.batch.table
+            keys = set(zip(*(table.column(name).to_pylist() for name in self._stream.key), strict=True))
+            if again := len(keys & self._last_keys):
+                self._say(f"{again:,} records of one page came again on the next")
+            self._last_keys = keys
+
+    def _say(self, what: str) -> None:
+        if not self._moved:
+            self._moved = True
+            remedy = "records may be missing; read by the cursor or a page token if the API has them"
+            self._warn(f"feed moved while it was read by offset: {what}; {remedy}")
+
+
+class _Linked(Pager):
+    """Page tokens and next links: ends when the API names no next one."""
+
+    def __init__(self, stream: Stream, params: Params, warn: Callable[[str], None], paging: Token | NextLink) -> None:
+        if paging.size_param:
+            params = {**params, paging.size_param: paging.size}
+        super().__init__(stream, params, warn)
+        self._paging = paging
+        self._path = parse_path(paging.path) if paging.path else None
+        self._seen: set[bytes] = set()
+        self._empty = 0
+
+    def next(self, response: Response, page: DecodedPage) -> Ask | None:
+        self._empty = 0 if page.batch.fetched else self._empty + 1
+        if self._empty >= _EMPTY_PAGES:
+            raise PagingError(
+                f"{_EMPTY_PAGES:,} pages in a row had no record, and each named a next one", remedy="Ask the API's owner."
+            )
+        place = self._place(response, page)
+        if place is None:
+            return None
+        digest = _digest(place.encode())
+        if digest in self._seen:
+            raise PagingError(
+                "the API named a next page that it had named before in this slice",
+                field="paging",
+                remedy="Check the paging's path and parameter; if they are right, ask the API's owner.",
+            )
+        self._seen.add(digest)
+        if isinstance(self._paging, Token):
+            return Ask(self._stream.path, {**self._params, self._paging.param: place}, token=True)
+        return Ask(place, token=True)
+
+    def _place(self, response: Response, page: DecodedPage) -> str | None:
+        """The next token, or the next page's whole URL; None when there is none."""
+        value: Any
+        value = response.link(self._paging.rel) if isinstance(self._paging, NextLink) and self._path is None else None
+        if self._path is not None:
+            value = page.value(self._path)
+        if value is None or value is ABSENT or value is False or value == "":
+            return None
+        if isinstance(self._paging, Token) and isinstance(value, int) and not isinstance(value, bool):
+            return str(value)
+        if not isinstance(value, str):
+            raise ResponseError(
+                f"the next page is named by a {type(value).__name__} and not by text",
+                field="paging.path",
+                remedy="Name the path to the token or URL itself.",
+            )
+        return value if isinstance(self._paging, Token) else urljoin(response.url, value)
+
+
+def pager_for(stream: Stream, params: Params, warn: Callable[[str], None]) -> Pager:
+    """The pager of one slice, `params` being the query without paging."""
+    match stream.paging:
+        case Single():
+            return _Single(stream, params, warn)
+        case PageNumber() | Offset() as paging:
+            return _Counted(stream, params, warn, paging)
+        case Token() | NextLink() as paging:
+            return _Linked(stream, params, warn, paging)
+
+
+def _digest(data: bytes) -> bytes:
+    return blake2b(data, digest_size=12).digest()
+
+
+def _total(response: Response) -> int | None:
+    for name in _TOTALS:
+        text = response.headers.get(name, "")
+        if text.isascii() and text.isdigit():
+            return int(text)
+    return None

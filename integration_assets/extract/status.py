@@ -1,0 +1,95 @@
+"""What a status or a failed connection means, as an error of ours."""
+
+from __future__ import annotations
+
+import re
+import socket
+import ssl
+from collections.abc import Iterator
+
+import httpx
+
+from integration_assets.errors import (
+    AccessDeniedError,
+    HumanNeededError,
+    IntegrationError,
+    PageTokenExpiredError,
+    ResponseError,
+    TransientError,
+)
+from integration_assets.extract.auth import Credential
+from integration_assets.extract.retry import NameLookupError, retry_after
+
+_PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
+_TOKEN_STATUSES = frozenset({400, 404, 422})
+_TOKEN_GONE = re.compile(
+    r"(?=.*(cursor|token|continuation|page))(?=.*(expir|invalid|unknown|stale|no longer|not found|too old))",
+    re.IGNORECASE | re.DOTALL,
+)
+_SHOWN = 200
+
+
+def status_error(
+    status: int, headers: httpx.Headers, body: bytes, url: httpx.URL, credential: Credential, *, page_token: bool
+) -> IntegrationError:
+    """The error for an answer that is no page. `page_token`: the request carried one."""
+    text = excerpt(body, credential, _SHOWN)
+    asked = f"GET {url.path} answered {status}"
+    if status in _PASSING:
+        error = TransientError(asked)
+        error.retry_after = retry_after(headers)
+        return error
+    if status in {401, 403}:
+        names = " and ".join(credential.names)
+        return AccessDeniedError(
+            f"{asked}: the API refused {f'the secret {names}' if names else 'a request without a credential'}",
+            field="auth",
+            remedy=f"Check that {names} is set to a key that is valid and may read this stream."
+            if names
+            else "Describe the source's auth.",
+        )
+    if page_token and (status == 410 or (status in _TOKEN_STATUSES and _TOKEN_GONE.search(text))):  # noqa: PLR2004
+        return PageTokenExpiredError(
+            f"{asked} to a page token: {text}", field="paging", remedy="The slice is read again from its start."
+        )
+    return ResponseError(f"{asked}: {text or 'no text'}", remedy="Check the stream's path and params against the API's manual.")
+
+
+def excerpt(body: bytes, credential: Credential, length: int) -> str:
+    """The first characters of a body on one line, without secrets."""
+    text = credential.redact(body[: length * 8].decode("utf-8", "replace"))
+    return " ".join(text.split())[:length]
+
+
+def connection_error(error: httpx.TransportError, url: httpx.URL, credential: Credential) -> IntegrationError:
+    """The error for a request that got no answer, by what lies beneath it."""
+    causes = list(_causes(error))
+    reason = credential.redact(str(error)) or type(error).__name__
+    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
+        return HumanNeededError(
+            f"the certificate of {url.host} is not trusted: {reason}",
+            field="base_url",
+            remedy="Check the base_url; for a private authority set SSL_CERT_FILE to its certificate.",
+        )
+    if any(isinstance(cause, socket.gaierror) for cause in causes):
+        return NameLookupError(f"the host name {url.host} does not resolve: {reason}")
+    return TransientError(f"GET {url.path} got no answer from {url.host}: {_kind(error)} ({reason})")
+
+
+def _kind(error: httpx.TransportError) -> str:
+    match error:
+        case httpx.ConnectTimeout() | httpx.ConnectError():
+            return "it cannot be connected to"
+        case httpx.TimeoutException():
+            return "it took too long"
+        case httpx.RemoteProtocolError():
+            return "it broke off the answer"
+        case _:
+            return "the connection failed"
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    link: BaseException | None = error
+    while link is not None:
+        yield link
+        link = link.__cause__ or link.__context__
