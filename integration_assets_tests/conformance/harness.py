@@ -10,8 +10,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
-import duckdb
-
+from integration_assets.land.quarantine import Rejected
+from integration_assets.land.warehouse import DELETED_AT, EXTRACTED_AT, RUN_ID
 from integration_assets.settings import Settings
 from integration_assets.spec import NextLink, Offset, PageNumber, Slice, Source, Stream, Token
 from integration_assets.spec.auth import secret_names
@@ -23,7 +23,6 @@ from integration_assets_tests.conformance.replay import Replay, serving
 
 _S = TypeVar("_S", bound=Spec)
 _RUNS = count(1)
-_BY_RUN = ("_extracted_at", "_run_id", "_merged_at")
 
 
 def changed(spec: _S, **settings: Any) -> _S:  # noqa: ANN401 - the spec validates them
@@ -67,18 +66,17 @@ def run(source: Source, stores: Stores, settings: Settings, span: Slice | None =
     return receipts
 
 
-def warehouse_rows(settings: Settings, source: Source) -> list[dict[str, Any]]:
+def warehouse_rows(source: Source, stores: Stores) -> list[dict[str, Any]]:
     """The rows of the source's one stream, deleted ones included, without which run they came by; in order of the key."""
     stream = source.streams[0]
-    with duckdb.connect(settings.warehouse_uri, read_only=True) as connection:
-        table = connection.table(f'"{source.name}"."{stream.name}"').to_arrow_table()
-    rows: list[dict[str, Any]] = table.drop_columns([name for name in _BY_RUN if name in table.column_names]).to_pylist()
+    table = stores.warehouse.query(f'SELECT * FROM "{source.name}"."{stream.name}"')
+    rows: list[dict[str, Any]] = table.drop_columns([EXTRACTED_AT, RUN_ID]).to_pylist()
     return sorted(rows, key=lambda row: [str(row[name]) for name in (stream.key or row)])
 
 
 def live_and_deleted(rows: list[dict[str, Any]]) -> tuple[int, int]:
     """How many rows are live, and how many are marked as deleted."""
-    deleted = sum(1 for row in rows if row.get("_deleted_at") is not None)
+    deleted = sum(1 for row in rows if row.get(DELETED_AT) is not None)
     return len(rows) - deleted, deleted
 
 
@@ -104,7 +102,11 @@ class Bench:
 
     def rows(self) -> list[dict[str, Any]]:
         """The warehouse's rows, see `warehouse_rows`."""
-        return warehouse_rows(self.settings, self.source)
+        return warehouse_rows(self.source, self.stores)
+
+    def rejects(self) -> list[Rejected]:
+        """What is in quarantine, the newest first."""
+        return self.stores.quarantine.list(self.source.name, self.stream.name)
 
     def nothing_landed(self) -> bool:
         """Whether neither lake nor warehouse has a row of the stream."""

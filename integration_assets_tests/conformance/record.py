@@ -114,8 +114,9 @@ def record(source: Source, stream: Stream, page_size: int | None, since: datetim
     made = recorded(source, stream, page_size)
     with TemporaryDirectory() as folder, proxy(made) as tape:
         settings = settings_for(made, tape.url, Path(folder), dict(os.environ))
-        receipts = run(made, Stores.from_settings(settings), settings, Slice(since) if since else None)
-        live, deleted = live_and_deleted(warehouse_rows(settings, made))
+        stores = Stores.from_settings(settings)
+        receipts = run(made, stores, settings, Slice(since) if since else None)
+        live, deleted = live_and_deleted(warehouse_rows(made, stores))
     return {
         "note": f"Recorded from {source.base_url} at {tape.now.isoformat()}.",
         **({"page_size": page_size} if page_size else {}),
