@@ -1,0 +1,1 @@
+"""HTTP to Arrow batches, over real servers on loopback."""

@@ -1,0 +1,405 @@
+"""What the client sends where, what it makes of the answers, and what it never shows."""
+
+from __future__ import annotations
+
+import gzip
+import logging
+import pickle
+import socket
+import ssl
+import threading
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+
+import pytest
+import stamina
+
+from integration_assets.errors import (
+    AccessDeniedError,
+    CrossHostError,
+    HumanNeededError,
+    IntegrationError,
+    LimitExceededError,
+    PageTokenExpiredError,
+    ResponseError,
+    SecretMissingError,
+    UnknownHostError,
+    UpstreamUnavailableError,
+)
+from integration_assets.extract.client import SourceClient
+from integration_assets.spec import ApiKeyHeader, ApiKeyQuery, Basic, Bearer, Limits
+from integration_assets.spec.auth import Auth
+from integration_assets_tests.extract.models import source
+from integration_assets_tests.extract.serving import Answer, Asked, in_turn, page, serve
+
+KEY = "s3cr3t/key+1"
+OK = page({"data": []})
+
+
+def secret(_name: str) -> str:
+    """The one secret there is."""
+    return KEY
+
+
+@pytest.mark.parametrize(
+    ("auth", "where", "value"),
+    [
+        (Bearer(secret="KEY"), "authorization", f"Bearer {KEY}"),
+        (ApiKeyHeader(secret="KEY", header="X-Key"), "x-key", KEY),
+        (Basic(username_secret="USER", password_secret="KEY"), "authorization", "Basic czNjcjN0L2tleSsxOnMzY3IzdC9rZXkrMQ=="),
+    ],
+)
+def test_credential_is_sent_in_its_header(auth: Auth, where: str, value: str) -> None:
+    """Each kind of header credential arrives as the API wants it, along with who is asking."""
+    with serve(in_turn([OK])) as server, SourceClient(source(server.url, auth=auth), secret) as client:
+        client.get("/things")
+    assert server.asked[0].headers[where] == value
+    assert server.asked[0].headers["user-agent"].startswith("integration_assets/")
+
+
+def test_key_in_the_query_is_sent_and_never_seen(caplog: pytest.LogCaptureFixture) -> None:
+    """A key that travels in the query reaches the API, and no log record, URL or error, even at debug level and echoed."""
+    echo = page({"error": f"bad key {KEY}"}, 404)
+    moved = Answer(302, b"", {"Location": "/v2/things?api_key=s3cr3t%2Fkey%2B1&page=2"})
+    caplog.set_level(logging.DEBUG)
+    with (
+        serve(in_turn([moved, OK, page({}, 503), echo])) as server,
+        SourceClient(source(f"{server.url}/v2", auth=ApiKeyQuery(secret="KEY")), secret) as client,
+    ):
+        answer = client.get("/things?b=a%20b", {"since": "2024-01-01T00:00:00Z"})
+        with pytest.raises(ResponseError) as refused:
+            client.get("things")
+    assert [asked.query.get("api_key") for asked in server.asked] == [KEY] * 4
+    assert server.asked[0].target.startswith("/v2/things?b=a%20b&since=2024-01-01T00%3A00%3A00Z&")
+    assert server.asked[1].query == {"page": "2", "api_key": KEY}
+    assert answer.url == f"{server.url}/v2/things?page=2"
+    seen = caplog.text + str(refused.value) + repr(answer) + "".join(str(vars(record)) for record in caplog.records)
+    assert "HTTP Request" in seen
+    assert "***" in str(refused.value)
+    assert "s3cr3t" not in seen
+
+
+def test_bearer_stays_out_of_debug_logs(caplog: pytest.LogCaptureFixture) -> None:
+    """Debug logging of the HTTP libraries does not spell out the header with the token."""
+    caplog.set_level(logging.DEBUG)
+    with serve(in_turn([OK])) as server, SourceClient(source(server.url, auth=Bearer(secret="KEY")), secret) as client:
+        client.get("/things")
+    assert "s3cr3t" not in caplog.text
+
+
+@pytest.mark.parametrize("bad", ["", " ", "key\n", "kéy"])
+def test_unsendable_secret_names_itself(bad: str) -> None:
+    """A secret with a line break or nothing in it is refused by its name, before any request and without its value."""
+    client = SourceClient(source("http://127.0.0.1:9", auth=Bearer(secret="SHOP_KEY")), lambda _name: bad)
+    with pytest.raises(SecretMissingError, match="SHOP_KEY") as refused, client:
+        pass
+    assert refused.value.source == "shop"
+    assert not bad.strip() or bad not in str(refused.value)
+
+
+def test_wrong_key_names_the_secret_and_is_not_retried() -> None:
+    """A 401 says which secret to mend, and is asked once."""
+    with (
+        serve(in_turn([page({"error": KEY}, 401)])) as server,
+        SourceClient(source(server.url, auth=Bearer(secret="SHOP_KEY")), secret) as client,
+        pytest.raises(AccessDeniedError, match="SHOP_KEY") as refused,
+    ):
+        client.get("/things", stream="things")
+    assert (refused.value.source, refused.value.stream) == ("shop", "things")
+    assert KEY not in str(refused.value)
+    assert len(server.asked) == 1
+
+
+def test_redirect_to_another_host_is_refused_and_the_key_stays() -> None:
+    """A redirect elsewhere is a named error with both hosts, and nothing arrives at the other one."""
+    with (
+        serve(in_turn([OK])) as other,
+        serve(in_turn([Answer(302, b"", {"Location": f"{other.url}/things?tell=me"})])) as server,
+        SourceClient(source(server.url, auth=Bearer(secret="KEY")), secret) as client,
+        pytest.raises(CrossHostError) as refused,
+    ):
+        client.get("/things")
+    assert server.url in str(refused.value)
+    assert other.url in str(refused.value)
+    assert "tell" not in str(refused.value)
+    assert other.asked == []
+
+
+@pytest.mark.parametrize("link", ["https://{host}/x", "http://{host}:1/x", "http://{host}@evil.example/x", "//evil.example/x"])
+def test_another_origin_is_another_scheme_port_or_host(link: str) -> None:
+    """Scheme, port and host each make another origin, also when it is dressed up as ours."""
+    with serve(lambda asked: Answer(307, b"", {"Location": link.format(host=asked.headers["host"].split(":")[0])})) as server:
+        client = SourceClient(source(server.url, auth=Bearer(secret="KEY")), secret)
+        with client, pytest.raises(CrossHostError):
+            client.get("/things")
+    assert len(server.asked) == 1
+
+
+def test_redirects_within_the_origin_end() -> None:
+    """A redirect that never ends is an error after five, not a loop."""
+    with (
+        serve(lambda asked: Answer(302, b"", {"Location": asked.path + "x"})) as server,
+        SourceClient(source(server.url), secret) as client,
+        pytest.raises(ResponseError, match="redirects more than 5 times"),
+    ):
+        client.get("/things")
+    assert len(server.asked) == 6
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
+def test_passing_failures_are_retried(status: int) -> None:
+    """What usually passes is asked again, and the waits are counted and shown."""
+    waits: list[tuple[str, float]] = []
+    with (
+        serve(in_turn([page({}, status), page({}, status), OK])) as server,
+        SourceClient(source(server.url), secret, lambda why, seconds: waits.append((why, seconds))) as client,
+    ):
+        before = client.usage.snapshot()
+        assert client.get("/things").status == 200
+        spent = client.usage.minus(before)
+    assert (spent.requests, spent.retries, spent.throttled) == (3, 2, 0.0)
+    assert [str(status) in why for why, _ in waits] == [True, True]
+    assert all(0 < seconds <= 0.002 for _, seconds in waits)
+
+
+def test_outage_ends_in_reschedule_with_the_last_reason() -> None:
+    """When every try fails the run is told to come back later, and why."""
+    with (
+        serve(in_turn([page({}, 500), page({}, 502), page({}, 503)])) as server,
+        SourceClient(source(server.url), secret) as client,
+        pytest.raises(UpstreamUnavailableError, match=r"asked 3 times.*GET /things answered 503"),
+    ):
+        client.get("/things")
+    assert len(server.asked) == 3
+
+
+@pytest.mark.parametrize("form", ["seconds", "date"])
+def test_retry_after_is_honoured(form: str) -> None:
+    """The wait is what the API asked for, in seconds or as a date, and counts as throttled."""
+    soon = format_datetime(datetime.now(UTC) + timedelta(seconds=42), usegmt=True) if form == "date" else "42"
+    waits: list[float] = []
+    with (
+        serve(in_turn([page({}, 429, Retry_After=soon), OK])) as server,
+        SourceClient(source(server.url), secret, lambda _why, seconds: waits.append(seconds)) as client,
+        stamina.set_testing(testing=True, attempts=3),
+    ):
+        client.get("/things")
+        assert client.usage.throttled == waits[0]
+    assert 38 < waits[0] <= 42.01
+
+
+def test_retry_after_beyond_the_budget_reschedules_at_once() -> None:
+    """An API that asks for an hour is not waited for: the run ends and says when to come back."""
+    with (
+        serve(in_turn([page({}, 503, Retry_After="3600")])) as server,
+        SourceClient(source(server.url), secret) as client,
+        pytest.raises(UpstreamUnavailableError, match=r"come back in 3,600 s, at \d{4}-"),
+    ):
+        client.get("/things")
+    assert len(server.asked) == 1
+
+
+def test_retry_logs_hold_no_secret(caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]) -> None:
+    """What the retry library reports about a retry has no key in it."""
+    with (
+        serve(in_turn([page({"key": KEY}, 503), OK])) as server,
+        SourceClient(source(server.url, auth=ApiKeyQuery(secret="KEY")), secret) as client,
+    ):
+        client.get("/things")
+    printed = capsys.readouterr()
+    assert "s3cr3t" not in caplog.text + printed.out + printed.err
+
+
+def test_unknown_host_is_named_and_hardly_retried() -> None:
+    """A host name with a typing error is told apart from a host that is down, after two look-ups."""
+    waits: list[float] = []
+    there = source("http://no-such-host.invalid/v1", limits=Limits(attempts=6, wait_initial=0.001, wait_max=0.002))
+    with (
+        SourceClient(there, secret, lambda _why, seconds: waits.append(seconds)) as client,
+        pytest.raises(UnknownHostError, match=r"no-such-host\.invalid does not resolve"),
+    ):
+        client.get("/things")
+    assert len(waits) == 1
+
+
+def test_refused_connection_is_an_outage() -> None:
+    """Nobody listening is an outage, retried as one."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with (
+        SourceClient(source(f"http://127.0.0.1:{port}"), secret) as client,
+        pytest.raises(UpstreamUnavailableError, match="asked 3 times.*cannot be connected"),
+    ):
+        client.get("/things")
+
+
+def test_slow_answer_is_an_outage() -> None:
+    """An API that accepts and never answers is given up after the source's timeout."""
+    release = threading.Event()
+
+    def stuck(_asked: Asked) -> Answer:
+        release.wait(10)
+        return OK
+
+    limits = Limits(attempts=1, read_timeout=0.05)
+    with serve(stuck) as server, SourceClient(source(server.url, limits=limits), secret) as client:
+        with pytest.raises(UpstreamUnavailableError, match="took too long"):
+            client.get("/things")
+        release.set()
+
+
+def test_body_shorter_than_promised_is_retried() -> None:
+    """A connection that breaks in the body is asked again; half a page is never a page."""
+    with (
+        serve(in_turn([Answer(200, b'{"data": [', {"Content-Type": "application/json"}, length=500), OK])) as server,
+        SourceClient(source(server.url), secret) as client,
+    ):
+        assert client.get("/things").body == OK.body
+    assert len(server.asked) == 2
+
+
+def test_gzip_is_undone_and_counted() -> None:
+    """Compressed bodies arrive whole, several members among them; both sizes are counted."""
+    packed = gzip.compress(b"a" * 1000) + gzip.compress(b"b" * 1000)
+    with (
+        serve(in_turn([Answer(200, packed, {"Content-Encoding": "gzip"})])) as server,
+        SourceClient(source(server.url), secret) as client,
+    ):
+        assert client.get("/things").body == b"a" * 1000 + b"b" * 1000
+        assert (client.usage.bytes, client.usage.wire_bytes) == (2000, len(packed))
+    assert server.asked[0].headers["accept-encoding"] == "gzip"
+
+
+@pytest.mark.parametrize("broken", [gzip.compress(b"a" * 1000)[:-9], b"no gzip"])
+def test_damaged_gzip_is_retried(broken: bytes) -> None:
+    """Compressed data that is cut off or damaged is asked for again."""
+    with (
+        serve(in_turn([Answer(200, broken, {"Content-Encoding": "gzip"}), OK])) as server,
+        SourceClient(source(server.url), secret) as client,
+    ):
+        assert client.get("/things").body == OK.body
+    assert len(server.asked) == 2
+
+
+def test_gzip_bomb_is_stopped_while_it_inflates() -> None:
+    """A small body that would inflate to half a gigabyte is refused at the limit, not after it."""
+    member = zlib.compressobj(9, zlib.DEFLATED, 31)
+    bomb = b"".join(member.compress(b"\0" * 2**20) for _ in range(512)) + member.flush()
+    limits = Limits(max_page_bytes=2**20, attempts=3)
+    with (
+        serve(in_turn([Answer(200, bomb, {"Content-Encoding": "gzip"})])) as server,
+        SourceClient(source(server.url, limits=limits), secret) as client,
+    ):
+        with pytest.raises(LimitExceededError, match="1,048,576 bytes"):
+            client.get("/things")
+        assert client.usage.wire_bytes < len(bomb)
+    assert len(server.asked) == 1
+
+
+def test_other_refusals_show_the_start_of_the_answer() -> None:
+    """A 400 is not retried and says what the API said, shortened."""
+    with (
+        serve(in_turn([Answer(400, b"no such\nfilter " + b"x" * 500)])) as server,
+        SourceClient(source(server.url), secret) as client,
+        pytest.raises(ResponseError, match="answered 400: no such filter x+") as refused,
+    ):
+        client.get("/things")
+    assert len(refused.value.what) < 240
+
+
+@pytest.mark.parametrize(("status", "text"), [(410, "gone"), (400, "cursor expired"), (404, "Invalid page token")])
+def test_aged_token_is_told_apart(status: int, text: str) -> None:
+    """The refusal of a page token is a reason to start the slice again; without a token it is a plain refusal."""
+    with serve(in_turn([Answer(status, text.encode())])) as server, SourceClient(source(server.url), secret) as client:
+        with pytest.raises(PageTokenExpiredError, match=text):
+            client.get("/things", {"token": "x"}, page_token=True)
+        with pytest.raises(ResponseError, match=text):
+            client.get("/things")
+
+
+def test_clock_is_the_apis_own() -> None:
+    """With a clock path the time is the API's Date, by HEAD or, where that is refused, by GET."""
+    then = {"Date": "Tue, 01 Jan 2013 12:00:00 GMT"}
+    with (
+        serve(lambda asked: Answer(405 if asked.method == "HEAD" else 200, b"", then)) as server,
+        SourceClient(source(server.url, clock_path="/now"), secret) as client,
+    ):
+        assert client.now() == datetime(2013, 1, 1, 12, tzinfo=UTC)
+    assert [asked.method for asked in server.asked] == ["HEAD", "GET"]
+
+
+def test_clock_without_a_date_is_an_error() -> None:
+    """An API that does not tell the time is named, rather than ours taken for its."""
+    with (
+        serve(in_turn([Answer(200, b"", {"Date": ""})])) as server,
+        SourceClient(source(server.url, clock_path="/now"), secret) as client,
+        pytest.raises(ResponseError, match="Date header"),
+    ):
+        client.now()
+
+
+def test_without_a_clock_path_the_time_is_ours() -> None:
+    """No clock path, no request: this machine's time, in UTC."""
+    with SourceClient(source("http://127.0.0.1:9"), secret) as client:
+        assert abs(client.now() - datetime.now(UTC)) < timedelta(minutes=1)
+
+
+def test_errors_cross_processes() -> None:
+    """An error keeps where it happened when it is pickled, as Dagster's executors do."""
+    with SourceClient(source("http://127.0.0.1:1"), secret) as client, pytest.raises(IntegrationError) as caught:
+        client.get("/things", stream="things")
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)  # noqa: S301 - our own
+
+
+@contextmanager
+def _self_signed(folder: Path) -> Iterator[str]:
+    """A TLS server with a certificate that nobody vouches for."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    draft = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now, now + timedelta(days=1))
+    (folder / "cert.pem").write_bytes(draft.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+    form = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    (folder / "key.pem").write_bytes(key.private_bytes(serialization.Encoding.PEM, *form))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+
+    def shake_hands() -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            with connection:
+                try:
+                    context.wrap_socket(connection, server_side=True).close()
+                except OSError:
+                    continue
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=shake_hands, daemon=True)
+        thread.start()
+        yield f"https://localhost:{listener.getsockname()[1]}"
+        listener.shutdown(socket.SHUT_RDWR)
+    thread.join()
+
+
+def test_untrusted_certificate_needs_a_human(tmp_path: Path) -> None:
+    """A certificate that does not check out is not retried, and nobody is told to come back later."""
+    waits: list[float] = []
+    with (
+        _self_signed(tmp_path) as url,
+        SourceClient(source(url), secret, lambda _why, seconds: waits.append(seconds)) as client,
+        pytest.raises(HumanNeededError, match="certificate"),
+    ):
+        client.get("/things")
+    assert waits == []
