@@ -59,8 +59,8 @@ class Step:
         contract = check_stream(self.source, self.stream)
         aim = target(self.source, self.stream, contract)
         try:
-            result = stores.warehouse.merge(aim, stores.table(self.source, self.stream), self.context.run_id)
-            doubled = stores.warehouse.doubled_keys(aim) if self.stream.disposition == "merge" else None
+            result = stores.warehouse.merge(aim, stores.table(self.source, self.stream), self.context.run.run_id)
+            doubled = checks.doubled_keys(stores.warehouse, aim) if result.rows_total and checks.has_key(self.stream) else None
         except IntegrationError as error:
             raise error.at(self.source.name, self.stream.name) from None
         yield dg.MaterializeResult(
@@ -76,7 +76,7 @@ class Step:
         report = Reporter(self.context.log.info, len(keys))
         for key in self._open(keys):
             mine = []
-            for receipt in sync(feed, self.context.run_id, partitions=[key], watch=report.watch):
+            for receipt in sync(feed, self.context.run.run_id, partitions=[key], watch=report.watch):
                 mine.append(receipt)
                 receipts.append(receipt)
                 report.done_slice(receipt.fetched)
@@ -94,7 +94,7 @@ class Step:
 
         report = Reporter(self.context.log.info)
         try:
-            for receipt in sync(feed, self.context.run_id, watch=report.watch):
+            for receipt in sync(feed, self.context.run.run_id, watch=report.watch):
                 receipts.append(receipt)
                 report.done_slice(receipt.fetched)
         except IntegrationError:
@@ -142,7 +142,7 @@ class Step:
         cursor = None
         while True:
             found = context.instance.fetch_materializations(wanted, limit=1000, cursor=cursor)
-            done |= {record.partition_key for record in found.records if record.run_id == context.run_id}
+            done |= {record.partition_key for record in found.records if record.run_id == context.run.run_id}
             if not found.has_more:
                 return [key for key in keys if key not in done]
             cursor = found.cursor

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -15,21 +15,24 @@ from urllib.parse import parse_qs, urlsplit
 from integration_assets.spec import Bearer, Cursor, Json, Limits, Partitions, Source, Stream
 
 KEY = "shop-test-key-6b1f"
-PAGE = {"data": "orders"}
 
 
 @dataclass
 class Shop:
     """The API's data and its moods.
 
-    broken : days of which every request is answered with this status.
+    broken     : days of which every request is answered with this status.
+    on_ask     : called at each request for orders.
+    mend_after : refusals after which it works again; None for never.
     """
 
     orders: list[dict[str, Any]] = field(default_factory=list)
     countries: list[dict[str, Any]] = field(default_factory=lambda: [{"code": "DE", "name": "Germany"}])
     broken: dict[str, int] = field(default_factory=dict)
+    mend_after: int | None = None
     asked: list[str] = field(default_factory=list)
     url: str = ""
+    on_ask: Callable[[], object] = lambda: None
 
     def fill(self, start: date, days: int, each: int) -> None:
         """Put `each` orders into every day, one an hour."""
@@ -46,10 +49,19 @@ class Shop:
             return 200, {"data": self.countries}
         since, before = query.get("since", ""), query.get("before", "9")
         self.asked.append(since[:10])
+        self.on_ask()
         if since[:10] in self.broken:
-            return self.broken[since[:10]], {"error": "out of order"}
+            return self._refuse(since[:10]), {"error": "out of order"}
         start, end = datetime.fromisoformat(since), datetime.fromisoformat(before)
         return 200, {"data": [o for o in self.orders if start <= datetime.fromisoformat(o["updated_at"]) < end]}
+
+    def _refuse(self, day: str) -> int:
+        status = self.broken[day]
+        if self.mend_after is not None:
+            self.mend_after -= 1
+            if self.mend_after <= 0:
+                self.broken.clear()
+        return status
 
     @contextmanager
     def served(self) -> Iterator[Shop]:
@@ -83,7 +95,7 @@ class Shop:
                 server.shutdown()
 
 
-def source(url: str = "http://127.0.0.1:1", **changes: object) -> Source:
+def source(url: str = "http://127.0.0.1:1", **changes: Any) -> Source:  # noqa: ANN401 - any setting of a Source
     """The shop: orders by daily partition, returns without partitions, countries as a whole."""
     contracts = "integration_assets_tests.orchestrate.contracts"
     cursor = Cursor(field="updated_at", start_param="since", end_param="before", start=datetime(2024, 3, 1, tzinfo=UTC))

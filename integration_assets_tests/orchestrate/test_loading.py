@@ -1,12 +1,15 @@
+"""What loading the definitions gives, and what it must not cost."""
+
 import json
 import subprocess
 import sys
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
-import yaml
+import yaml  # type: ignore[import-untyped]
 
 from integration_assets.errors import SpecError
 from integration_assets.orchestrate import build
@@ -85,7 +88,7 @@ def test_the_code_version_follows_contract_and_spec() -> None:
     ("changes", "field"),
     [({"owners": ("nobody",)}, "owner"), ({"tags": {"tier": "a/b"}}, "tag")],
 )
-def test_what_dagster_refuses_is_said_in_the_words_of_the_spec(changes: dict[str, object], field: str) -> None:
+def test_what_dagster_refuses_is_said_in_the_words_of_the_spec(changes: dict[str, Any], field: str) -> None:
     """An owner or tag that Dagster would not take is an error that names the source and the rule."""
     with pytest.raises(SpecError) as error:
         build([source(**changes)])
@@ -156,7 +159,9 @@ def test_the_instance_loads_from_our_dagster_yaml(tmp_path: Path, monkeypatch: p
         assert instance.run_monitoring_enabled
         assert instance.run_monitoring_settings["free_slots_after_run_end_seconds"] == 300
         assert instance.global_op_concurrency_default_limit == 2
-        assert instance.get_concurrency_config().run_queue_config.max_concurrent_runs == 4
+        queue = instance.get_concurrency_config().run_queue_config
+        assert queue is not None
+        assert queue.max_concurrent_runs == 4
         assert instance.run_retries_enabled
     assert (tmp_path / "history").is_dir()
 

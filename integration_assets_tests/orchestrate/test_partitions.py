@@ -1,3 +1,5 @@
+"""Dagster's partitions against the spec's."""
+
 from datetime import UTC, date, datetime, timedelta
 from typing import Literal
 

@@ -1,0 +1,147 @@
+"""Checks and metadata: what a run leaves for people to read."""
+
+from __future__ import annotations
+
+import json
+
+import dagster as dg
+
+from integration_assets.errors import RejectThresholdError
+from integration_assets.ingest import Job, Progress
+from integration_assets.land.state import EMPTY
+from integration_assets.orchestrate.checks import adds_up, keys_unique
+from integration_assets.orchestrate.metadata import markdown_table
+from integration_assets.orchestrate.progress import Reporter
+from integration_assets.spec import Receipt, Slice
+from integration_assets_tests.orchestrate.running import LAKE, WAREHOUSE, Bench, value
+from integration_assets_tests.orchestrate.shop import Shop, source
+
+DAY1, DAY2 = "2024-03-01", "2024-03-02"
+
+
+def test_a_good_run_leaves_four_passed_checks(bench: Bench) -> None:
+    """Accounting, contract, drift and keys are each evaluated once a run, over all of its partitions."""
+    run = bench.run(LAKE, WAREHOUSE, partition=DAY1, to=DAY2)
+    checks = bench.checks(run)
+    assert {name: check.passed for name, check in checks.items()} == {
+        "accounting_adds_up": True,
+        "contract_held": True,
+        "no_drift": True,
+        "keys_unique": True,
+    }
+    assert checks["accounting_adds_up"].metadata["fetched"].value == 6
+    assert checks["keys_unique"].asset_key == WAREHOUSE
+    assert not any(check.blocking for check in checks.values())
+
+
+def test_rejects_and_drift_are_warnings_with_reasons(bench: Bench, shop: Shop) -> None:
+    """A record that the contract turns away and a field it does not know are warnings, and the good rows land."""
+    shop.orders[0]["amount"] = -5
+    shop.orders[1]["colour"] = "red"
+    run = bench.run(LAKE, WAREHOUSE, partition=DAY1)
+
+    assert run.success
+    checks = bench.checks(run)
+    assert not checks["contract_held"].passed
+    assert checks["contract_held"].severity is dg.AssetCheckSeverity.WARN
+    assert checks["contract_held"].metadata["rejected"].value == 1
+    assert "amount" in str(checks["contract_held"].metadata["reasons"].value)
+    assert not checks["no_drift"].passed
+    assert "colour" in str(checks["no_drift"].description)
+    assert checks["accounting_adds_up"].passed
+    (event,) = bench.events(LAKE)
+    assert (value(event, "rows accepted"), value(event, "rows rejected")) == (2, 1)
+    assert "colour" in value(event, "warnings")
+
+
+def test_a_refused_slice_fails_the_contract_check(bench: Bench, shop: Shop) -> None:
+    """When too many records are rejected, the run fails and the contract's check says so where people look."""
+    for order in shop.orders[:3]:
+        order["amount"] = -5
+    run = bench.run(LAKE, WAREHOUSE, partition=DAY1)
+
+    assert not run.success
+    assert bench.failure(run).user_failure_data.metadata["error"].value == RejectThresholdError.__name__
+    check = bench.checks(run)["contract_held"]
+    assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.ERROR)
+    assert bench.events(LAKE) == []
+
+
+def test_a_receipt_that_does_not_add_up_is_an_error() -> None:
+    """One lost record in one of two slices fails the check and names the slice."""
+    whole = Receipt("shop", "orders", "run", "committed", ("a", "b"), fetched=3, accepted=3)
+    short = Receipt("shop", "orders", "run", "committed", ("b", "c"), fetched=3, accepted=2)
+    result = adds_up(LAKE, [whole, short])
+    assert (result.passed, result.severity) == (False, dg.AssetCheckSeverity.ERROR)
+    assert "1 of 2" in str(result.description)
+    assert "'c'" in str(result.metadata["slices that do not"].value).replace("&#39;", "'")
+
+
+def test_doubled_keys_are_found_in_the_table(bench: Bench) -> None:
+    """A key that someone put into the warehouse's table twice is found by the next merge's check."""
+    import duckdb
+
+    bench.run(LAKE, WAREHOUSE, partition=DAY1)
+    with duckdb.connect(str(bench.stores.warehouse_uri)) as con:
+        con.execute("INSERT INTO shop.orders SELECT * FROM shop.orders LIMIT 1")
+    check = bench.checks(bench.run(WAREHOUSE))["keys_unique"]
+    assert not check.passed
+    assert check.metadata["doubled keys"].value == 1
+
+
+def test_streams_without_unique_keys_pass_with_a_note() -> None:
+    """An append table has one row a version: the check says that it does not apply."""
+    shop = source()
+    result = keys_unique(shop, shop.stream("returns"), None, 9)
+    assert result.passed
+    assert "Not applicable" in str(result.description)
+
+
+def test_the_catalogue_shows_columns_a_sample_and_the_receipt(bench: Bench) -> None:
+    """A materialization carries the column schema of the contract, a few rows as text, links and the whole receipt."""
+    bench.run(LAKE, WAREHOUSE, partition=DAY1)
+    (lake,), (warehouse,) = bench.events(LAKE), bench.events(WAREHOUSE)
+
+    columns = {column.name: column for column in value(lake, "dagster/column_schema").columns}
+    assert list(columns) == ["id", "amount", "note", "updated_at"]
+    assert (columns["amount"].type, columns["amount"].description) == ("int64", "Cents.")
+    assert not columns["id"].constraints.nullable
+    assert columns["note"].constraints.nullable
+    unique = {column.name: column.constraints.unique for column in value(warehouse, "dagster/column_schema").columns}
+    assert unique == {"id": True, "amount": False, "note": False, "updated_at": False}
+
+    sample = value(lake, "sample").splitlines()
+    assert sample[0].startswith("| id | amount | note |")
+    assert len(sample) == 2 + 3
+    assert "a&#124;b" in sample[2]
+    assert value(lake, "docs") == "https://shop.example/docs"
+    assert Receipt.from_json(json.dumps(value(lake, "receipt"))).adds_up
+    assert value(lake, "lake").endswith("lake/shop/orders")
+    assert value(warehouse, "dagster/table_name") == "shop.orders"
+    assert value(warehouse, "lake version after") == str(value(lake, "lake version"))
+
+
+def test_what_an_api_sent_is_never_markup() -> None:
+    """Pipes, links and tags in a value are text in the catalogue, and long values are cut."""
+    table = markdown_table([{"name": "<img src=x> [a](b) | c", "text": "x" * 500}])
+    assert "<" not in table
+    assert "](" not in table
+    assert max(len(line) for line in table.splitlines()) < 200
+    assert all(line.count("|") == 3 for line in table.splitlines())
+
+
+def test_progress_says_how_far_and_how_long() -> None:
+    """A long pull's line has records, pages, rate, partitions done and what remains; lines come no closer than asked."""
+    said: list[str] = []
+    report = Reporter(said.append, total=4, every=0)
+    progress = Progress("orders", Job(Slice(1, 2), EMPTY, "run"), fetched=2000, pages=2)
+    report.done_slice(1000)
+    report.done_partition()
+    report.watch(progress)
+    assert "2,000 records in 2 pages" in said[0]
+    assert "1 of 4 partitions done" in said[0]
+    assert "to go" in said[0]
+
+    quiet = Reporter(said.append, total=4, every=3600)
+    quiet.watch(progress)
+    assert len(said) == 1
