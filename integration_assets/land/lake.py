@@ -236,7 +236,8 @@ class LakeTable:
     def delete(self, predicate: str) -> int:
         """Delete the rows that a SQL `predicate` selects, for retention or a right to be forgotten; returns how many.
 
-        The old files go with the next `vacuum`. Consumers of versions rebuild from the snapshot.
+        The old files go with the next `vacuum`. Consumers of versions rebuild from the snapshot. The log keeps the predicate
+        itself, so select by a key rather than by a person's data.
         """
         table = self._existing()
         with self._store.guard("delete from"):

@@ -1,0 +1,81 @@
+"""What a warehouse must do: one current-state table per stream, brought up to a lake version in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from integration_assets.land.lake import LakeTable
+
+DELETED_AT = "_deleted_at"
+EXTRACTED_AT = "_extracted_at"
+RUN_ID = "_run_id"
+
+
+@dataclass(frozen=True)
+class Target:
+    """The table that a stream becomes.
+
+    contract_schema : its columns; nested ones stay nested.
+    descriptions    : column comments by name.
+    version         : the column that orders a record's versions; None orders by the time of extraction.
+    disposition     : `append`, `merge` or `replace`.
+    tombstones      : the API says when a record is gone; a view `<stream>_live` then shows those that are not.
+    required        : columns that are never null.
+    """
+
+    source: str
+    stream: str
+    contract_schema: pa.Schema
+    descriptions: Mapping[str, str]
+    key: tuple[str, ...]
+    version: str | None
+    disposition: str
+    tombstones: bool = False
+    required: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class MergeResult:
+    """What one merge did.
+
+    lake_version_before, lake_version_after : the lake's version that the warehouse had, and has; None for none.
+    rows_read                  : record versions read from the lake.
+    inserted, updated, deleted : rows of the table that are new, changed, and marked or taken as deleted.
+    rows_total                 : rows in the table afterwards, deleted ones included.
+    seconds                    : wall time, waiting for the warehouse included.
+    table                      : the table's name.
+    """
+
+    lake_version_before: int | None
+    lake_version_after: int | None
+    rows_read: int
+    inserted: int
+    updated: int
+    deleted: int
+    rows_total: int
+    seconds: float
+    table: str
+
+
+class Warehouse(Protocol):
+    """Where people query. Every method raises `WarehouseError`, or `WarehouseBusyError` when others hold it too long."""
+
+    def check(self) -> None:
+        """Prove that the warehouse can be written."""
+
+    def merge(self, target: Target, lake_table: LakeTable, run_id: str) -> MergeResult:
+        """Bring the table up to the lake's newest version, and record that version, in one transaction. Repeatable."""
+
+    def version(self, source: str, stream: str) -> int | None:
+        """The lake version that the stream's table has reached; None if it was never merged."""
+
+    def query(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] | None = None) -> pa.Table:
+        """The rows that `sql` selects."""
+
+    def table_name(self, target: Target) -> str:
+        """The table's qualified name, as SQL takes it."""

@@ -1,0 +1,337 @@
+"""The DuckDB warehouse: merges, ledger, growth, refusals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from integration_assets.errors import WarehouseError
+from integration_assets.land.duckdb import DuckDBWarehouse
+from integration_assets.land.lake import Lake, LakeTable
+from integration_assets.land.warehouse import Target
+from integration_assets_tests.land.helpers import CONTRACT, SCHEMA, TECHNICAL, day, days, land, row
+
+TARGET = Target("shop", "orders", CONTRACT, {"id": "The order's number."}, ("id",), "at", "merge", tombstones=True)
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> LakeTable:
+    """A stream's lake table."""
+    return Lake(str(tmp_path / "lake")).table("shop", "orders")
+
+
+@pytest.fixture
+def warehouse(tmp_path: Path) -> DuckDBWarehouse:
+    """A warehouse that is not there yet."""
+    return DuckDBWarehouse(str(tmp_path / "w" / "warehouse.duckdb"), wait_seconds=20)
+
+
+def state(warehouse: DuckDBWarehouse, columns: str = 'n, "at", _deleted_at') -> dict[str, tuple[Any, ...]]:
+    """The table's rows by id."""
+    found = warehouse.query(f"SELECT id, {columns} FROM shop.orders ORDER BY id").to_pylist()
+    return {one.pop("id"): tuple(one.values()) for one in found}
+
+
+def test_the_newest_version_of_each_key_is_in_the_table(table: LakeTable, warehouse: DuckDBWarehouse) -> None:
+    """Several versions in one merge and in the next leave one row per key, the newest, and the counts say what happened."""
+    land(table, [row("a", 1, 1), row("a", 3, 3), row("a", 2, 2), row("b", 1, 10)], days(0, 4))
+    first = warehouse.merge(TARGET, table, "run 1")
+    assert (first.lake_version_before, first.lake_version_after, first.rows_read) == (None, 1, 4)
+    assert (first.inserted, first.updated, first.deleted, first.rows_total) == (2, 0, 0, 2)
+    land(table, [row("a", 4, 4), row("b", 0.5, 99), row("c", 4, 5)], days(4, 5))
+    second = warehouse.merge(TARGET, table, "run 2")
+    assert (second.lake_version_before, second.lake_version_after, second.rows_read) == (1, 2, 3)
+    assert (second.inserted, second.updated, second.rows_total) == (1, 1, 3)
+    assert state(warehouse, "n") == {"a": (4,), "b": (10,), "c": (5,)}
+
+
+def test_a_merge_repeated_finds_nothing_new(table: LakeTable, warehouse: DuckDBWarehouse) -> None:
+    """A run killed between the lake's commit and the merge is mended by the next merge, and a third one does nothing."""
+    land(table, [row("a", 1, 1)], days(0, 2))
+    assert warehouse.version("shop", "orders") is None
+    land(table, [row("a", 2, 2)], days(2, 3))
+    warehouse.merge(TARGET, table, "later")
+    again = warehouse.merge(TARGET, table, "again")
+    assert (again.rows_read, again.inserted, again.updated, again.lake_version_after) == (0, 0, 0, 2)
+    assert again.rows_total == 1
+    assert warehouse.version("shop", "orders") == 2
+    ledger = warehouse.query("SELECT lake_version, run_id, rows_read, inserted FROM integration_assets.ledger").to_pylist()
+    assert ledger == [{"lake_version": 2, "run_id": "later", "rows_read": 2, "inserted": 1}]
+
+
+def test_a_frontier_without_rows_is_recorded(table: LakeTable, warehouse: DuckDBWarehouse) -> None:
+    """An empty slice makes the table and moves the recorded version, so nobody looks behind."""
+    land(table, [], days(0, 1))
+    result = warehouse.merge(TARGET, table, "run")
+    assert (result.lake_version_after, result.rows_total) == (1, 0)
+    assert warehouse.version("shop", "orders") == 1
+    assert warehouse.query("SELECT * FROM shop.orders").column_names == [
+        "id",
+        "n",
+        "at",
+        "_deleted_at",
+        "_extracted_at",
+        "_run_id",
+    ]
+
+
+def test_no_lake_table_is_no_merge(table: LakeTable, warehouse: DuckDBWarehouse) -> None:
+    """A stream that never landed anything leaves the warehouse as it is."""
+    assert warehouse.merge(TARGET, table, "run").rows_total == 0
+    assert warehouse.version("shop", "orders") is None
+
+
+def test_ties_go_to_the_later_extraction(table: LakeTable, warehouse: DuckDBWarehouse) -> None:
+    """Of two rows with one version the one pulled later counts, whichever is merged first."""
+    land(table, [row("a", 1, 2, extracted=20), row("b", 1, 1, extracted=10)], days(0, 2))
+    warehouse.merge(TARGET, table, "run")
+    land(table, [row("a", 1, 1, extracted=10), row("b", 1, 2, extracted=20)], days(0, 2))
+    warehouse.merge(TARGET, table, "run")
+    assert state(warehouse, "n") == {"a": (2,), "b": (2,)}
+
+
+def test_tombstones_keep_the_last_known_values(table: LakeTable, warehouse: DuckDBWarehouse) -> None:
+    """A record that is gone keeps its values and is marked with when; the live view does not show it."""
+    land(table, [row("a", 1, 7), row("b", 1, 8)], days(0, 2))
+    warehouse.merge(TARGET, table, "run")
+    land(table, [row("a", 2, None, deleted=True)], days(2, 3))
+    result = warehouse.merge(TARGET, table, "run")
+    assert (result.deleted, result.rows_total) == (1, 2)
+    assert state(warehouse) == {"a": (7, day(2), day(2)), "b": (8, day(1), None)}
+    assert warehouse.query("SELECT * FROM shop.orders_live").to_pylist() == [{"id": "b", "n": 8, "at": day(1)}]
+
+
+def test_a_record_that_came_and_went_in_one_merge_keeps_its_values(table: LakeTable, warehouse: DuckDBWarehouse) -> None:
+    """One merge over many commits ends as many merges would."""
+    land(table, [row("a", 2, None, deleted=True), row("a", 1, 7)], days(0, 3))
+    warehouse.merge(TARGET, table, "run")
+    assert state(warehouse) == {"a": (7, day(2), day(2))}
+
+
+def test_a_late_version_does_not_bring_a_deleted_record_back(table: LakeTable, warehouse: DuckDBWarehouse) -> None:
+    """A tombstone for an unknown key is remembered; an older version that comes later stays dead, a newer one lives."""
+    land(table, [row("a", 5, None, deleted=True), row("b", 5, None, deleted=True)], days(5, 6))
+    warehouse.merge(TARGET, table, "run")
+    land(table, [row("a", 4, 1), row("b", 6, 2)], days(4, 7))
+    warehouse.merge(TARGET, table, "run")
+    assert state(warehouse) == {"a": (None, day(5), day(5)), "b": (2, day(6), None)}
+
+
+def test_without_a_version_the_later_extraction_counts(table: LakeTable, warehouse: DuckDBWarehouse) -> None:
+    """A stream without a version column is ordered by when it was pulled, then by arrival."""
+    target = replace(TARGET, version=None, tombstones=False)
+    land(table, [row("a", 1, 1, extracted=2), row("a", 1, 2, extracted=2)], None)
+    warehouse.merge(target, table, "run")
+    land(table, [row("a", 1, 3, extracted=1)], None)
+    warehouse.merge(target, table, "run")
+    assert state(warehouse, "n") == {"a": (2,)}
+
+
+def test_an_integer_version_marks_deletion_by_extraction(table: LakeTable, warehouse: DuckDBWarehouse) -> None:
+    """Where the version is a number, `_deleted_at` is when the tombstone was pulled."""
+    land(table, [row("a", 1, 3, deleted=True, extracted=9)], days(0, 2))
+    warehouse.merge(replace(TARGET, version="n"), table, "run")
+    assert state(warehouse, "n, _deleted_at") == {"a": (3, day(9))}
+
+
+@pytest.mark.parametrize("split", [False, True])
+def test_append_with_a_key_keeps_each_version_once(table: LakeTable, warehouse: DuckDBWarehouse, *, split: bool) -> None:
+    """An event log has every version once, however often it was landed."""
+    target = replace(TARGET, disposition="append", tombstones=False)
+    for again in range(2):
+        land(table, [row("a", 1, 1), row("a", 2, 2), row("a", 1, 1), row("b", 1, 3)], days(0, 3))
+        if split or again:
+            warehouse.merge(target, table, "run")
+    found = warehouse.query("SELECT id, n FROM shop.orders ORDER BY id, n").to_pylist()
+    assert found == [{"id": "a", "n": 1}, {"id": "a", "n": 2}, {"id": "b", "n": 3}]
+
+
+def test_append_without_a_key_takes_each_file_once(table: LakeTable, warehouse: DuckDBWarehouse) -> None:
+    """Rows without a key are added as they come, not again with compaction, and not again when the lake must be reread."""
+    target = replace(TARGET, key=(), disposition="append", tombstones=False)
+    land(table, [row("a", 1), row("a", 1)], days(0, 2))
+    warehouse.merge(target, table, "run")
+    table.compact()
+    land(table, [row("b", 1)], days(2, 3))
+    assert warehouse.merge(target, table, "run").inserted == 1
+    land(table, [row("c", 1)], days(3, 4))
+    table.compact()
+    table.vacuum(hours=0)
+    rebuilt = warehouse.merge(target, table, "run")
+    assert (rebuilt.rows_read, rebuilt.rows_total) == (4, 4)
+
+
+def test_replace_takes_the_newest_snapshot_whole(table: LakeTable, warehouse: DuckDBWarehouse) -> None:
+    """The table is the last full snapshot, also when several landed since, and also after compaction and vacuum."""
+    target = replace(TARGET, version=None, disposition="replace", tombstones=False)
+    land(table, [row("a", 1, 1, extracted=1), row("b", 1, 1, extracted=1)], None, content_hash="1")
+    land(table, [row("b", 1, 2, extracted=2), row("c", 1, 2, extracted=2)], None, content_hash="2")
+    warehouse.merge(target, table, "run")
+    assert state(warehouse, "n") == {"b": (2,), "c": (2,)}
+    land(table, [row("x", 1, 3, extracted=3)], None, content_hash="3")
+    land(table, [row("d", 1, 4, extracted=4)], None, content_hash="4")
+    result = warehouse.merge(target, table, "run")
+    assert (result.inserted, result.deleted, result.rows_total) == (1, 2, 1)
+    land(table, [row("e", 1, 5, extracted=5)], None, content_hash="5")
+    table.compact()
+    table.vacuum(hours=0)
+    warehouse.merge(target, table, "run")
+    assert state(warehouse, "n") == {"e": (5,)}
+
+
+def test_a_cleaned_lake_is_merged_from_its_snapshot(table: LakeTable, warehouse: DuckDBWarehouse) -> None:
+    """When the versions since the last merge are gone, the snapshot gives the same table."""
+    land(table, [row("a", 1, 1)], days(0, 2))
+    warehouse.merge(TARGET, table, "run")
+    land(table, [row("a", 2, 2)], days(2, 3))
+    land(table, [row("b", 3, 3)], days(3, 4))
+    table.compact()
+    table.vacuum(hours=0)
+    assert warehouse.merge(TARGET, table, "run").rows_read == 3
+    assert state(warehouse, "n") == {"a": (2,), "b": (3,)}
+    assert warehouse.version("shop", "orders") == table.version()
+
+
+def test_a_lake_made_anew_is_merged_from_its_start(tmp_path: Path, warehouse: DuckDBWarehouse) -> None:
+    """Versions of another lake table do not count as seen, even when it has as many."""
+    for name in ("one", "two"):
+        table = Lake(str(tmp_path / name)).table("shop", "orders")
+        land(table, [row(name, 1, 1)], days(0, 2))
+        warehouse.merge(TARGET, table, "run")
+    assert set(state(warehouse)) == {"one", "two"}
+
+
+def test_the_table_grows_with_the_contract(table: LakeTable, warehouse: DuckDBWarehouse) -> None:
+    """A new column is added with its comment and shown in the live view; one gone from the contract stays and is null."""
+    land(table, [row("a", 1, 1)], days(0, 2))
+    warehouse.merge(TARGET, table, "run")
+    part = pa.struct([("code", pa.string()), ("sizes", pa.list_(pa.int64()))])
+    schema = pa.schema([*SCHEMA, ("part", part)])
+    land(table, [{**row("b", 2, 2), "part": {"code": "x", "sizes": [1, 2]}}], days(2, 3), schema=schema)
+    contract = pa.schema([field for field in [*CONTRACT, schema.field("part")] if field.name != "n"])
+    grown = replace(TARGET, contract_schema=contract, descriptions={"part": "It's a part."})
+    warehouse.merge(grown, table, "run")
+    assert warehouse.query("SELECT id, n, part FROM shop.orders_live ORDER BY id").to_pylist() == [
+        {"id": "a", "n": 1, "part": None},
+        {"id": "b", "n": None, "part": {"code": "x", "sizes": [1, 2]}},
+    ]
+    comments = warehouse.query("SELECT column_name, comment FROM duckdb_columns() WHERE table_name = 'orders'").to_pylist()
+    told = {one["column_name"]: one["comment"] for one in comments}
+    assert (told["id"], told["part"]) == ("The order's number.", "It's a part.")
+
+
+def test_a_changed_type_is_refused(table: LakeTable, warehouse: DuckDBWarehouse) -> None:
+    """A narrowed column names itself, both types and the remedy; the table and the ledger stay as they were."""
+    land(table, [row("a", 1, 1)], days(0, 2))
+    warehouse.merge(TARGET, table, "run")
+    land(table, [row("b", 1, 1)], days(2, 3))
+    narrow = CONTRACT.set(1, pa.field("n", pa.int32()))
+    with pytest.raises(WarehouseError, match=r"shop.orders \(n\): the column is BIGINT.*INTEGER in the contract.*ALTER TABLE"):
+        warehouse.merge(replace(TARGET, contract_schema=narrow), table, "run")
+    assert warehouse.version("shop", "orders") == 1
+    assert set(state(warehouse)) == {"a"}
+
+
+def test_a_contract_ahead_of_the_lake_is_refused(table: LakeTable, warehouse: DuckDBWarehouse) -> None:
+    """A column that the lake does not have yet is named, with what to do."""
+    land(table, [row("a", 1, 1)], days(0, 2))
+    ahead = replace(TARGET, contract_schema=pa.schema([*CONTRACT, ("note", pa.string())]))
+    with pytest.raises(WarehouseError, match=r"note.*Sync the stream"):
+        warehouse.merge(ahead, table, "run")
+
+
+def test_a_failed_merge_changes_nothing(table: LakeTable, warehouse: DuckDBWarehouse) -> None:
+    """A row that the table refuses rolls everything back, table and ledger alike."""
+    land(table, [row("a", 1, 1), {**row("b", 1, 1), "id": None}], days(0, 2))
+    with pytest.raises(WarehouseError, match="NOT NULL"):
+        warehouse.merge(TARGET, table, "run")
+    assert warehouse.version("shop", "orders") is None
+    assert warehouse.query("SELECT 1 FROM duckdb_tables()").num_rows == 0
+
+
+def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
+    """Something else where the warehouse should be, or no folder to make it in, says so and names the setting."""
+    (tmp_path / "text").write_text("not a database, but long enough to be looked at" * 100)
+    for path in (tmp_path / "text", tmp_path / "text" / "warehouse.duckdb"):
+        with pytest.raises(WarehouseError, match="INTEGRATION_WAREHOUSE_URI"):
+            DuckDBWarehouse(str(path)).check()
+    with pytest.raises(WarehouseError, match="Sync a stream first"):
+        DuckDBWarehouse(str(tmp_path / "none.duckdb")).query("SELECT 1")
+
+
+def test_queries_take_parameters_and_errors_are_ours(warehouse: DuckDBWarehouse) -> None:
+    """Values are parameters, timestamps come in UTC, and a wrong query is a WarehouseError."""
+    warehouse.check()
+    found = warehouse.query("SELECT ? AS a, TIMESTAMPTZ '2024-01-01 00:00:00+01' AS b", [1])
+    assert found["a"].to_pylist() == [1]
+    assert str(found.schema.field("b").type) == "timestamp[us, tz=UTC]"
+    with pytest.raises(WarehouseError, match="nowhere"):
+        warehouse.query("SELECT * FROM nowhere")
+
+
+def test_odd_names_are_quoted(tmp_path: Path, warehouse: DuckDBWarehouse) -> None:
+    """A stream and columns named like SQL words work."""
+    table = Lake(str(tmp_path / "lake")).table("select", "group")
+    contract = pa.schema([("order", pa.string()), ("table", pa.timestamp("us", "UTC"))])
+    one = {"order": "a", "table": day(1), "_deleted": False, "_extracted_at": day(1), "_run_id": "r"}
+    land(table, [one], days(0, 2), schema=pa.schema([*contract, *TECHNICAL]))
+    target = Target("select", "group", contract, {}, ("order",), "table", "merge", tombstones=True)
+    assert warehouse.merge(target, table, "run").table == '"select"."group"'
+    assert warehouse.query('SELECT "order" FROM "select"."group_live"').num_rows == 1
+
+
+Version = tuple[str, int, int, bool, int]
+
+
+def truth(versions: Sequence[Version]) -> dict[str, tuple[datetime, datetime | None, int | None]]:
+    """Newest per key in plain Python: version, deletion, and the value where the record is live."""
+    best: dict[str, tuple[int, int, int]] = {}
+    chosen: dict[str, Version] = {}
+    for arrival, one in enumerate(versions):
+        rank = (one[1], one[2], arrival)
+        if one[0] not in best or rank > best[one[0]]:
+            best[one[0]], chosen[one[0]] = rank, one
+    return {k: (day(v[1]), day(v[1]) if v[3] else None, None if v[3] else v[4]) for k, v in chosen.items()}
+
+
+one_version = st.tuples(st.sampled_from("abc"), st.integers(0, 4), st.integers(100, 102), st.booleans(), st.integers(0, 999))
+commits = st.lists(st.tuples(st.lists(one_version, max_size=6), st.sampled_from(["", "merge", "compact"])), max_size=5)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(commits)
+def test_any_split_and_order_gives_the_newest_version_per_key(
+    tmp_path_factory: pytest.TempPathFactory, landed: list[tuple[list[Version], str]]
+) -> None:
+    """Versions, ties and tombstones in any order over any commits and merges end as the plain definition says."""
+    folder = tmp_path_factory.mktemp("property")
+    table = Lake(str(folder / "lake")).table("shop", "orders")
+    warehouse = DuckDBWarehouse(str(folder / "warehouse.duckdb"))
+    for versions, then in landed:
+        land(table, [row(k, v, None if gone else n, deleted=gone, extracted=e) for k, v, e, gone, n in versions], None)
+        if then == "compact":
+            table.compact()
+        if then == "merge":
+            warehouse.merge(TARGET, table, "run")
+    warehouse.merge(TARGET, table, "run")
+    if not landed:
+        return
+    found = state(warehouse, '"at", _deleted_at, CASE WHEN _deleted_at IS NULL THEN n END AS n')
+    assert found == truth([one for versions, _ in landed for one in versions])
+
+
+def test_the_file_is_free_between_operations(table: LakeTable, warehouse: DuckDBWarehouse) -> None:
+    """After a merge any program can open the warehouse."""
+    land(table, [row("a", 1, 1)], days(0, 2))
+    warehouse.merge(TARGET, table, "run")
+    with duckdb.connect(str(warehouse.path), config={"threads": 1}) as other:
+        assert other.execute("SELECT count(*) FROM shop.orders").fetchone() == (1,)
