@@ -261,7 +261,9 @@ def test_spellings_of_a_moment(text: str, micros: int) -> None:
     assert mixed.batch.table["at"].to_pylist()[0] == expected
 
 
-@pytest.mark.parametrize("text", ["2024-01-01T24:00:00Z", "0000-01-01T00:00:00Z", "9999-12-31T23:59:59-05:00", "20240101", "12:00"])
+@pytest.mark.parametrize(
+    "text", ["2024-01-01T24:00:00Z", "0000-01-01T00:00:00Z", "9999-12-31T23:59:59-05:00", "20240101", "12:00"]
+)
 def test_moments_that_are_none(text: str) -> None:
     """What is no moment of the years 1 to 9999 is rejected by both ways alike."""
     assert decode({"data": [{"id": 1, "at": text}]}).batch.rejects[0].key == "1"

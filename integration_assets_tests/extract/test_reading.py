@@ -1,0 +1,301 @@
+"""A slice read page by page from a real server, whatever the API does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from integration_assets.errors import (
+    CrossHostError,
+    LimitExceededError,
+    PageTokenExpiredError,
+    PagingError,
+    ResponseError,
+)
+from integration_assets.extract.client import SourceClient
+from integration_assets.extract.reading import Reading
+from integration_assets.spec import (
+    ApiKeyQuery,
+    Bearer,
+    Csv,
+    Cursor,
+    Limits,
+    NextLink,
+    NoAuth,
+    Offset,
+    PageNumber,
+    Single,
+    Slice,
+    Stream,
+    Token,
+)
+from integration_assets.spec.auth import Auth
+from integration_assets_tests.extract.models import Thing, contract, source, stream
+from integration_assets_tests.extract.serving import Answer, Asked, Script, Serving, in_turn, page, serve
+
+QUICK = Limits(attempts=2, wait_initial=0.001, wait_max=0.002, max_pages=50)
+TOKEN = Token(path="meta.next", param="token")
+
+
+@contextmanager
+def reading(
+    script: Script,
+    stream_: Stream,
+    slice_: Slice | None = None,
+    auth: Auth | None = None,
+    limits: Limits = QUICK,
+    **settings: Any,  # noqa: ANN401 - the reading's own
+) -> Iterator[tuple[Reading, Serving]]:
+    """A reading of a slice from a server that answers by `script`."""
+    with serve(script) as server:
+        where = source(f"{server.url}/v1", stream_, limits, auth=auth or NoAuth())
+        with SourceClient(where, lambda _name: "s3cr3t") as client:
+            yield Reading(client, where, stream_, contract(Thing), slice_ or Slice(), **settings), server
+
+
+def things(*numbers: int, **meta: object) -> dict[str, object]:
+    """A body with these things."""
+    return {"data": [{"id": number, "name": "x", "at": "2024-01-01T00:00:00Z"} for number in numbers], "meta": meta}
+
+
+def ids(reading_: Reading) -> list[int]:
+    """Every id, in order."""
+    return [number for batch in reading_ for number in batch.table["id"].to_pylist()]
+
+
+def offset_script(numbers: list[int]) -> Script:
+    """An API that pages by offset and limit."""
+
+    def script(asked: Asked) -> Answer:
+        start, size = int(asked.query["offset"]), int(asked.query["limit"])
+        return page(things(*numbers[start : start + size]))
+
+    return script
+
+
+def test_single_page_asks_for_the_slice() -> None:
+    """Params of the stream, its headers and the slice's boundaries are asked for, under the base's own path."""
+    cursor = Cursor(field="at", start_param="since", end_param="until")
+    chosen = stream(params={"all": True, "n": 3}, headers={"X-Version": "2"}, cursor=cursor)
+    slice_ = Slice(datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 1, 2, tzinfo=UTC))
+    with reading(in_turn([page(things(1, 2))]), chosen, slice_) as (read, server):
+        assert ids(read) == [1, 2]
+        assert read.pages == 1
+    asked = server.asked[0]
+    assert asked.path == "/v1/things"
+    assert asked.query == {"all": "true", "n": "3", "since": "2024-01-01T00:00:00Z", "until": "2024-01-02T00:00:00Z"}
+    assert asked.headers["x-version"] == "2"
+
+
+def test_offset_reads_to_the_page_that_is_not_full() -> None:
+    """Offsets advance by what came, and an exact multiple ends at an empty page."""
+    chosen = stream(paging=Offset(limit=2))
+    for numbers, requests in (([1, 2, 3, 4, 5], 3), ([1, 2, 3, 4], 3), ([], 1)):
+        with reading(offset_script(numbers), chosen) as (read, server):
+            assert ids(read) == numbers
+        assert len(server.asked) == requests
+        assert read.warnings == []
+
+
+def test_page_numbers_count_from_their_first() -> None:
+    """Page numbers begin where the API begins and carry the size."""
+    chosen = stream(paging=PageNumber(param="p", size_param="n", size=2, first=0))
+    with reading(in_turn([page(things(1, 2)), page(things(3))]), chosen) as (read, server):
+        assert ids(read) == [1, 2, 3]
+    assert [asked.query for asked in server.asked] == [{"p": "0", "n": "2"}, {"p": "1", "n": "2"}]
+
+
+@pytest.mark.parametrize("paging", [PageNumber(size=2), Offset(limit=2)])
+def test_paging_that_the_api_ignores_is_an_error(paging: PageNumber | Offset) -> None:
+    """The same full page again is a named error, not a loop."""
+    with reading(in_turn([page(things(1, 2))]), stream(paging=paging)) as (read, server):
+        with pytest.raises(PagingError, match="is the one before it again") as caught:
+            ids(read)
+        assert (caught.value.source, caught.value.stream) == ("shop", "things")
+    assert len(server.asked) == 2
+
+
+def test_pages_smaller_than_asked_for_are_noticed() -> None:
+    """An API that caps the page size below what was asked would lose all but the first page: it is an error."""
+    capped = page(things(1, 2), X_Total_Count="90")
+    with reading(in_turn([capped]), stream(paging=Offset(limit=50))) as (read, _), pytest.raises(PagingError, match="counts 90"):
+        ids(read)
+
+
+def test_moving_feed_is_warned_about_once() -> None:
+    """Records that repeat across offset pages, or a changing total, are said on the receipt, once."""
+    pages = [page(things(1, 2)), page(things(2, 3)), page(things(3, 4)), page(things())]
+    with reading(in_turn(pages), stream(paging=Offset(limit=2))) as (read, _):
+        assert ids(read) == [1, 2, 2, 3, 3, 4]
+    assert len(read.warnings) == 1
+    assert read.warnings[0].startswith("feed moved while it was read by offset: 1 records of one page came again")
+    counted = [page(things(1, 2), X_Total_Count="4"), page(things(3), X_Total_Count="3")]
+    with reading(in_turn(counted), stream(paging=Offset(limit=2))) as (read, _):
+        ids(read)
+    assert "from 4 to 3" in read.warnings[0]
+
+
+def test_tokens_are_followed_to_the_end() -> None:
+    """A token is sent with the slice's own params until the API names none; empty pages on the way are allowed."""
+    pages = [page(things(1, next="a b")), page(things(next=7)), page(things(2, next=""))]
+    with reading(in_turn(pages), stream(paging=TOKEN, params={"k": "v"})) as (read, server):
+        assert ids(read) == [1, 2]
+        assert read.pages == 3
+    assert [asked.query for asked in server.asked] == [{"k": "v"}, {"k": "v", "token": "a b"}, {"k": "v", "token": "7"}]
+
+
+def test_token_that_comes_again_is_an_error() -> None:
+    """Endless paging in a circle is a named error."""
+    circle = [page(things(number, next="ab"[number % 2])) for number in range(3)]
+    with reading(in_turn(circle), stream(paging=TOKEN)) as (read, server), pytest.raises(PagingError, match="named before"):
+        ids(read)
+    assert len(server.asked) == 3
+
+
+def test_endless_new_tokens_stop_at_the_limit() -> None:
+    """Paging that never ends stops at the source's limit of pages."""
+    count = iter(range(10_000))
+    with reading(lambda _asked: page(things(1, next=next(count))), stream(paging=TOKEN)) as (read, server):
+        with pytest.raises(LimitExceededError, match="more than 50 pages"):
+            ids(read)
+        assert len(server.asked) == 50
+
+
+def test_endless_empty_pages_are_an_error() -> None:
+    """A thousand empty pages in a row, each with a next one, are taken for a fault."""
+    count = iter(range(10_000))
+    limits = Limits(max_pages=100_000)
+    with (
+        reading(lambda _asked: page(things(next=next(count))), stream(paging=TOKEN), limits=limits) as (read, _),
+        pytest.raises(PagingError, match="1,000 pages in a row"),
+    ):
+        ids(read)
+
+
+def test_token_refused_midway_is_a_reason_to_start_again() -> None:
+    """A token that aged out is its own error, so that the slice is read from its start."""
+    pages = [page(things(1, next="a")), page({"error": "cursor has expired"}, 400)]
+    with reading(in_turn(pages), stream(paging=TOKEN)) as (read, _), pytest.raises(PageTokenExpiredError):
+        ids(read)
+
+
+@pytest.mark.parametrize("path", [None, "meta.next"])
+def test_next_link_is_used_as_it_is(path: str | None) -> None:
+    """A next link, relative or whole, in body or header, is asked as it is: nothing is added but the key."""
+    chosen = stream(paging=NextLink(path=path, size_param="n", size=9), params={"k": "v"})
+
+    def script(asked: Asked) -> Answer:
+        here = f"http://{asked.headers['host']}"
+        target = {"n=9": "things?after=1%2C2", "after=1%2C2": f"{here}/v1/more?x=1", "x=1": ""}
+        link = target[asked.target.partition("?")[2].removeprefix("k=v&").removesuffix("&api_key=s3cr3t")]
+        if path:
+            return page(things(1, next=link or None))
+        header = f'<{here}/first>; rel="first", <{link}>; title="a, b"; rel="NEXT last"' if link else ""
+        return page(things(1), Link=header)
+
+    with reading(script, chosen, auth=ApiKeyQuery(secret="KEY")) as (read, server):
+        assert ids(read) == [1, 1, 1]
+    assert [asked.target for asked in server.asked] == [
+        "/v1/things?k=v&n=9&api_key=s3cr3t",
+        "/v1/things?after=1%2C2&api_key=s3cr3t",
+        "/v1/more?x=1&api_key=s3cr3t",
+    ]
+
+
+def test_next_link_to_another_host_gets_no_credential() -> None:
+    """A next link elsewhere is an error with both hosts, and the other host hears nothing."""
+    with serve(in_turn([page(things(2))])) as other:
+        script = in_turn([page(things(1, next=f"{other.url}/v1/things"))])
+        with reading(script, stream(paging=NextLink(path="meta.next")), auth=Bearer(secret="KEY")) as (read, server):
+            with pytest.raises(CrossHostError) as caught:
+                ids(read)
+            assert server.url in str(caught.value)
+        assert other.asked == []
+
+
+def test_pages_are_fetched_only_when_asked_for() -> None:
+    """Memory is bounded by a page: the next request is made when the next batch is asked for; a dry run stops."""
+    pages = [page(things(1, next="a")), page(things(2, next="b")), page(things(3))]
+    with reading(in_turn(pages), stream(paging=TOKEN)) as (read, server):
+        batches = iter(read)
+        next(batches)
+        assert (len(server.asked), read.pages) == (1, 1)
+        next(batches)
+        assert (len(server.asked), read.pages) == (2, 2)
+    with reading(in_turn(pages), stream(paging=TOKEN), max_pages=1) as (read, server):
+        assert ids(read) == [1]
+    assert len(server.asked) == 1
+
+
+def test_snapshot_that_is_unchanged() -> None:
+    """With the ETag of last time a 304 is no page and no record; a new one comes with its ETag."""
+    chosen = stream(paging=Single(), conditional=True, disposition="replace")
+
+    def script(asked: Asked) -> Answer:
+        known = asked.headers.get("if-none-match") == '"v1"'
+        return Answer(304, b"", {"ETag": '"v1"'}) if known else page(things(1), ETag='"v1"')
+
+    with reading(script, chosen) as (read, _):
+        assert ids(read) == [1]
+        assert (read.etag, read.unchanged) == ('"v1"', False)
+    with reading(script, chosen, etag='"v1"') as (read, _):
+        assert ids(read) == []
+        assert (read.etag, read.unchanged, read.pages) == ('"v1"', True, 0)
+    with reading(in_turn([Answer(304)]), chosen) as (read, _), pytest.raises(ResponseError, match="304"):
+        ids(read)
+
+
+@pytest.mark.parametrize("content_type", ["text/html; charset=utf-8", "text/plain"])
+def test_page_for_people_is_no_page(content_type: str) -> None:
+    """A login page with status 200 is an error that shows its type and its start, without the key."""
+    html = Answer(200, b"<html>Please log in, s3cr3t" + b"!" * 200, {"Content-Type": content_type})
+    with reading(in_turn([html]), stream(), auth=Bearer(secret="KEY")) as (read, _):
+        with pytest.raises(ResponseError, match=r"content type text/.*<html>Please log in, \*\*\*!") as caught:
+            ids(read)
+        assert len(caught.value.what) < 200
+
+
+def test_content_types_by_suffix_and_absence() -> None:
+    """`+json` types are JSON; an answer without a type is taken if it decodes; an empty 204 has no record."""
+    body = json.dumps(things(1)).encode()
+    for answer in (Answer(200, body, {"Content-Type": "application/vnd.api+json"}), Answer(200, body)):
+        with reading(in_turn([answer]), stream()) as (read, _):
+            assert ids(read) == [1]
+    with reading(in_turn([Answer(204)]), stream()) as (read, _):
+        assert ids(read) == []
+
+
+def test_broken_body_is_fetched_once_more() -> None:
+    """A whole answer that is half a document is asked for again, and is an error the second time; never rows."""
+    half = Answer(200, b'{"data": [{"id": 1}', {"Content-Type": "application/json"})
+    with reading(in_turn([half, page(things(1))]), stream()) as (read, server):
+        assert ids(read) == [1]
+    assert len(server.asked) == 2
+    with reading(in_turn([half]), stream()) as (read, server), pytest.raises(ResponseError, match="not valid JSON.*twice"):
+        ids(read)
+    assert len(server.asked) == 2
+
+
+def test_drift_and_rejects_add_up_over_pages() -> None:
+    """What was received is rows plus rejects on every page, and drift is counted over all of them."""
+    bad = {"data": [{"id": "n/a", "name": "x", "at": None}, {"id": 9, "name": "y", "at": None, "new": 1}], "meta": {"next": "a"}}
+    with reading(in_turn([page(bad), page(things(1))]), stream(paging=TOKEN)) as (read, _):
+        batches = list(read)
+    assert [batch.fetched for batch in batches] == [2, 1]
+    assert all(batch.fetched == batch.table.num_rows + len(batch.rejects) for batch in batches)
+    assert read.drift.retyped == {"id: expected int64, got string": 1}
+    assert read.drift.new == {"new": 1}
+
+
+def test_csv_by_link_header() -> None:
+    """Any format pages by the Link header."""
+    first = Answer(200, b"id,name,at\n1,a,\n", {"Content-Type": "text/csv", "Link": "<?page=2>; rel=next"})
+    last = Answer(200, b"id,name,at\n2,b,\n", {"Content-Type": "text/csv"})
+    with reading(in_turn([first, last]), stream(format=Csv(), paging=NextLink())) as (read, server):
+        assert ids(read) == [1, 2]
+    assert server.asked[1].target == "/v1/things?page=2"

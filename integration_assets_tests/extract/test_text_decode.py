@@ -1,0 +1,152 @@
+"""CSV and XML to rows."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pytest
+
+from integration_assets.errors import ResponseError
+from integration_assets.extract.decode import BrokenBodyError, DecodedPage, decoder_for
+from integration_assets.spec import Csv, Tombstone, Xml
+from integration_assets.spec.records import DELETED
+from integration_assets_tests.extract.models import Reading, Row, contract, source, stream
+
+HEADER = "id,name,temp,ok,at,day\n"
+
+
+def csv_page(text: str | bytes, content_type: str = "text/csv", **settings: Any) -> DecodedPage:  # noqa: ANN401
+    """One page of `Row`s."""
+    chosen = stream(Row, **{"format": Csv(), **settings})
+    body = text if isinstance(text, bytes) else text.encode()
+    return decoder_for(source("http://127.0.0.1", chosen), chosen, contract(Row)).page(body, content_type)
+
+
+def xml_page(text: str, **settings: Any) -> DecodedPage:  # noqa: ANN401
+    """One page of `Reading`s."""
+    chosen = stream(Reading, format=Xml(record="reading"), **settings)
+    return decoder_for(source("http://127.0.0.1", chosen), chosen, contract(Reading)).page(text.encode())
+
+
+def test_csv_cells_become_their_types() -> None:
+    """Every type is read from text, in any column order, with a byte order mark, quoted line breaks and blank lines."""
+    page = csv_page(
+        '\ufeffday,id,name,temp,ok,at\r\n2024-02-29,+1,"a ""b"",\nc",1.5e1,true,2024-01-01T00:00:00Z\r\n\r\n,2,,,0,\r\n'
+    )
+    assert page.batch.table.to_pylist() == [
+        {
+            "id": 1,
+            "name": 'a "b",\nc',
+            "temp": 15.0,
+            "ok": True,
+            "at": datetime(2024, 1, 1, tzinfo=UTC),
+            "day": date(2024, 2, 29),
+            DELETED: False,
+        },
+        {"id": 2, "name": None, "temp": None, "ok": False, "at": None, "day": None, DELETED: False},
+    ]
+    assert page.batch.raw[0].decode() == '2024-02-29,+1,"a ""b"",\nc",1.5e1,true,2024-01-01T00:00:00Z'
+    assert page.batch.raw[1] == b",2,,,0,"
+    assert not page.drift
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ("x,a,1,1,,", 'id: expected int64, got "x"'),
+        ("1.0,a,1,1,,", 'id: expected int64, got "1.0"'),
+        ("0x10,a,1,1,,", 'id: expected int64, got "0x10"'),
+        ("9223372036854775808,a,1,1,,", 'id: expected int64, got "9223372036854775808"'),
+        ("2,a,nan,1,,", 'temp: expected double, got "nan"'),
+        ("2,a,1e999,1,,", 'temp: expected double, got "1e999"'),
+        ("2,a,1,yes,,", 'ok: expected bool, got "yes"'),
+        ("2,a,1,1,noon,", 'at: expected timestamp[us, tz=UTC], got "noon"'),
+        ("2,a,1,1,,29.2.2024", 'day: expected date, got "29.2.2024"'),
+        ("2,a,1,1,", "row: expected 6 cells, got 5 cells"),
+        ("2,a,1,1,,,", "row: expected 6 cells, got 7 cells"),
+    ],
+)
+def test_csv_row_that_does_not_fit_is_rejected_alone(row: str, reason: str) -> None:
+    """A bad cell or a wrong number of them costs that row, kept as it was; its neighbours stay in order."""
+    page = csv_page(f"{HEADER}1,a,1,1,,\n{row}\n3,c,3,0,,\n")
+    assert page.batch.table["id"].to_pylist() == [1, 3]
+    assert list(page.batch.raw) == [b"1,a,1,1,,", b"3,c,3,0,,"]
+    assert page.batch.rejects[0].reasons == (reason,)
+    assert page.batch.rejects[0].payload == row.encode()
+    assert page.batch.fetched == 3
+
+
+def test_csv_cut_off_in_a_quote_rejects_its_last_row() -> None:
+    """A quote that never closes is no row, and those before it stay."""
+    page = csv_page(f'{HEADER}1,a,1,1,,\n2,"b')
+    assert page.batch.table["id"].to_pylist() == [1]
+    assert page.batch.rejects[0].payload == b'2,"b'
+
+
+def test_csv_drift() -> None:
+    """New and missing columns are counted; ignored ones are not."""
+    page = csv_page("id,name,temp,ok,at,new,noise\n1,a,1,1,,x,y\n2,b,2,0,,,y\n", ignore=("noise",))
+    assert page.drift.new == {"new": 1}
+    assert page.drift.missing == {"day": 2}
+
+
+def test_csv_nulls_and_delimiter_are_the_streams() -> None:
+    """Spellings of nothing and the delimiter are as described; a text column keeps everything else."""
+    page = csv_page(HEADER.replace(",", ";") + "1;NA;NA;;;\n", format=Csv(delimiter=";", nulls=("", "NA")))
+    assert page.batch.table.to_pylist()[0]["name"] is None
+    assert csv_page(HEADER + "1,NA,1,1,,\n").batch.table["name"].to_pylist() == ["NA"]
+
+
+def test_csv_in_another_charset() -> None:
+    """The charset that the answer names is used; text that is not in it is an error that says so."""
+    body = (HEADER + "1,é,1,1,,\n").encode("latin-1")
+    assert csv_page(body, "text/csv; charset=ISO-8859-1").batch.table["name"].to_pylist() == ["é"]
+    with pytest.raises(ResponseError, match="not text in utf-8"):
+        csv_page(body)
+
+
+def test_csv_tombstone() -> None:
+    """A row whose mark is set is a tombstone, however true is spelled."""
+    page = csv_page("id,name,temp,ok,at,day,gone\n1,,,,,,1\n2,b,,,,,false\n3,c,,,,,TRUE\n", tombstone=Tombstone(path="gone"))
+    assert page.batch.table[DELETED].to_pylist() == [True, False, True]
+    assert not page.drift.new
+
+
+@pytest.mark.parametrize(("header", "what"), [("a,b\n1,2\n", "none of the columns"), ("id,id\n1,2\n", "'id' twice")])
+def test_csv_without_its_header_is_an_error(header: str, what: str) -> None:
+    """A file without the header that was described is not read as rows of nothing."""
+    with pytest.raises(ResponseError, match=what):
+        csv_page(header)
+
+
+def test_xml_elements_become_rows() -> None:
+    """Attributes, children and nested children are read by path, texts stripped, namespaces left out, empty is null."""
+    page = xml_page(
+        '<?xml version="1.0"?><list xmlns="urn:x"><reading id="a"><temp unit="F"> 1.5 </temp><inner><count>7</count></inner>'
+        '</reading><reading id="b"><temp/><new>1</new></reading></list>',
+    )
+    assert page.batch.table.to_pylist() == [
+        {"id": "a", "temp": 1.5, "count": 7, DELETED: False},
+        {"id": "b", "temp": None, "count": None, DELETED: False},
+    ]
+    assert page.drift.new == {"new": 1}
+    assert b'id="b"' in page.batch.raw[1]
+    assert not xml_page("<list/>").batch.fetched
+
+
+def test_xml_element_that_does_not_fit_is_rejected_alone() -> None:
+    """A bad text costs its own element."""
+    page = xml_page('<l><reading id="a"><temp>hot</temp></reading><reading id="b"><temp>2</temp></reading></l>')
+    assert page.batch.table["id"].to_pylist() == ["b"]
+    assert page.batch.rejects[0].reasons == ('temp: expected double, got "hot"',)
+    assert page.batch.rejects[0].payload == b'<reading id="a"><temp>hot</temp></reading>'
+    assert page.batch.rejects[0].key is None or page.batch.rejects[0].key == "a"
+
+
+def test_xml_cut_off_is_broken_and_entities_are_refused() -> None:
+    """A cut-off document never becomes rows; one that declares entities, which may grow without end, is an error."""
+    with pytest.raises(BrokenBodyError, match="not valid XML"):
+        xml_page('<l><reading id="a"/>')
+    with pytest.raises(ResponseError, match="declares entities"):
+        xml_page('<!DOCTYPE l [<!ENTITY a "aaaa">]><l><reading id="a"><temp>&a;</temp></reading></l>')
