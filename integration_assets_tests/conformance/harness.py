@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -124,14 +124,14 @@ def bench(source: Source, stream: Stream, folder: Path) -> Iterator[Bench]:
         yield Bench(made, recording, replay, settings, Stores.from_settings(settings))
 
 
-def settings_for(source: Source, url: str, folder: Path, secrets: dict[str, str]) -> Settings:
-    """Settings that put everything into `folder` and the source at `url`."""
+def settings_for(source: Source, url: str, folder: Path, environ: Mapping[str, str]) -> Settings:
+    """Settings that put everything into `folder` and the source at `url`; secrets are looked up in `environ`."""
     return Settings.from_environ(
         {
+            **environ,
             "INTEGRATION_LAKE_URI": str(folder / "lake"),
             "INTEGRATION_WAREHOUSE_URI": str(folder / "warehouse.duckdb"),
             f"INTEGRATION_{source.name.upper()}_BASE_URL": url,
-            **secrets,
         }
     )
 

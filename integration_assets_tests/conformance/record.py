@@ -84,7 +84,7 @@ def proxy(source: Source) -> Iterator[Tape]:
             text = text.replace(base, "{base_url}")
             if self.command == "GET" and parts.path != source.clock_path:
                 request = {"path": parts.path, "query": tape.telling(dict(parse_qsl(parts.query, keep_blank_values=True)))}
-                body = json.loads(text) if "json" in kept.get("Content-Type", "") else text
+                body = json.loads(text) if "json" in kept.get("content-type", "") else text
                 tape.exchanges.append({"request": request, "response": {"status": status, "headers": kept, "body": body}})
             content = text.replace("{base_url}", tape.url).encode()
             self.send_response_only(status)
@@ -116,6 +116,9 @@ def record(source: Source, stream: Stream, page_size: int | None, since: datetim
         settings = settings_for(made, tape.url, Path(folder), dict(os.environ))
         stores = Stores.from_settings(settings)
         receipts = run(made, stores, settings, Slice(since) if since else None)
+        if not any(receipt.accepted for receipt in receipts):
+            message = f"nothing of {source.name}.{stream.name} landed: begin earlier with --since, there is nothing to record"
+            raise SystemExit(message)
         live, deleted = live_and_deleted(warehouse_rows(made, stores))
     return {
         "note": f"Recorded from {source.base_url} at {tape.now.isoformat()}.",

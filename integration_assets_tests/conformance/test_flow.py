@@ -99,7 +99,14 @@ def test_older_answers_do_not_win(source: Source, stream: Stream, tmp_path: Path
 
 @each_source
 def test_definitions_can_be_built(source: Source) -> None:
-    """Assets, checks and schedules follow from the spec with no further line."""
-    orchestrate = pytest.importorskip("integration_assets.orchestrate")
-    assert orchestrate
-    assert source
+    """Assets for lake and warehouse, and a schedule where there is one, follow from the spec with no further line."""
+    import dagster as dg
+
+    from integration_assets.orchestrate import build
+
+    definitions = build([source])
+    dg.Definitions.validate_loadable(definitions)
+    keys = [key.path for key in definitions.resolve_all_asset_keys()]
+    missing = [stream.name for stream in source.streams if not any({source.name, stream.name} <= set(key) for key in keys)]
+    assert not missing
+    assert bool(definitions.schedules) == bool(source.schedule)
