@@ -341,20 +341,15 @@ def test_quick_and_strict_agree(records: list[dict[str, Any]]) -> None:
 
 
 _CLEAN = {
-    name: strategy
-    for name, strategy in {
-        "id": st.integers(-(2**63), 2**63 - 1),
-        "name": st.text(st.characters(exclude_categories=["Cs"]), max_size=8),
-        "amount": st.floats(allow_nan=False, allow_infinity=False),
-        "at": st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30)).map(lambda moment: moment.isoformat() + "Z"),  # noqa: DTZ001
-        "made": st.integers(-(10**10), 10**11),
-        "tags": st.lists(st.one_of(st.none(), st.text("ab", max_size=2)), max_size=3),
-        "address": st.fixed_dictionaries(
-            {}, optional={"where": st.lists(st.floats(-90, 90), max_size=3), "extra": st.integers()}
-        ),
-        "maker": st.one_of(st.none(), st.fixed_dictionaries({}, optional={"seats": st.integers(-5, 5), "more": st.integers()})),
-        "gone": st.one_of(st.none(), st.booleans()),
-    }.items()
+    "id": st.integers(-(2**63), 2**63 - 1),
+    "name": st.text(st.characters(exclude_categories=["Cs"]), max_size=8),
+    "amount": st.floats(allow_nan=False, allow_infinity=False),
+    "at": st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30)).map(lambda moment: moment.isoformat() + "Z"),  # noqa: DTZ001
+    "made": st.integers(-(10**10), 10**11),
+    "tags": st.lists(st.one_of(st.none(), st.text("ab", max_size=2)), max_size=3),
+    "address": st.fixed_dictionaries({}, optional={"where": st.lists(st.floats(-90, 90), max_size=3), "extra": st.integers()}),
+    "maker": st.one_of(st.none(), st.fixed_dictionaries({}, optional={"seats": st.integers(-5, 5), "more": st.integers()})),
+    "gone": st.one_of(st.none(), st.booleans()),
 }
 
 

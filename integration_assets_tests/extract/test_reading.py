@@ -276,7 +276,7 @@ def test_broken_body_is_fetched_once_more() -> None:
     with reading(in_turn([half, page(things(1))]), stream()) as (read, server):
         assert ids(read) == [1]
     assert len(server.asked) == 2
-    with reading(in_turn([half]), stream()) as (read, server), pytest.raises(ResponseError, match="not valid JSON.*twice"):
+    with reading(in_turn([half]), stream()) as (read, server), pytest.raises(ResponseError, match=r"not valid JSON.*twice"):
         ids(read)
     assert len(server.asked) == 2
 
