@@ -7,6 +7,7 @@ import multiprocessing
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from integration_assets.errors import SliceTakenError
@@ -206,6 +207,19 @@ def test_a_commit_that_landed_unseen_is_recognised(table: LakeTable, monkeypatch
     assert done.version == 1
     assert parquet(table) == list(done.files)
     assert table.count() == 1
+
+
+def test_a_column_added_meanwhile_does_not_lose_the_slice(table: LakeTable) -> None:
+    """A run of older code that was pulling while newer code grew the table still lands; its rows are null there."""
+    table.prepare(SCHEMA)
+    base = table.state()
+    with table.writer(SCHEMA) as writer:
+        writer.write(rows(row("a", 0.5)))
+        table.prepare(pa.schema([*SCHEMA, ("note", pa.string())]))
+        table.compact()
+        done = table.commit(writer, receipt(accepted=1), days(0, 1), base, day(0))
+    assert done.version == 2
+    assert table.scan(table.files(None), ["id", "note"]).read_all().to_pylist() == [{"id": "a", "note": None}]
 
 
 def test_receipts_come_newest_first_and_are_in_the_log_as_plain_json(table: LakeTable) -> None:

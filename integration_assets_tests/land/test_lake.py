@@ -7,6 +7,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pyarrow as pa
@@ -149,11 +150,8 @@ def test_nested_columns_come_back_as_they_were(table: LakeTable) -> None:
     """Structs, lists of structs, decimals, dates and booleans survive the lake."""
     part = pa.struct([("code", pa.string()), ("prices", pa.list_(pa.decimal128(10, 2)))])
     schema = pa.schema([("id", pa.string()), ("part", part), ("parts", pa.list_(part)), ("d", pa.date32()), ("b", pa.bool_())])
-    one = {"code": "x", "prices": ["1.50", None]}
+    one = {"code": "x", "prices": [Decimal("1.50"), None]}
     data = pa.Table.from_pylist([{"id": "a", "part": None, "parts": [], "d": None, "b": None}], schema=schema)
-    from decimal import Decimal
-
-    one["prices"] = [Decimal("1.50"), None]
     more = pa.Table.from_pylist([{"id": "b", "part": one, "parts": [one, None], "d": day(0).date(), "b": True}], schema=schema)
     land(table, pa.concat_tables([data, more]), None, schema=schema)
     assert table.scan(table.files(None)).read_all().to_pylist() == [*data.to_pylist(), *more.to_pylist()]
@@ -281,3 +279,10 @@ def test_a_secret_in_the_store_options_is_in_no_message(tmp_path: Path) -> None:
     store = Store(str(tmp_path), {"google_service_account_key": "hunter2"})
     assert "hunter2" not in str(store.explain(OSError("denied for hunter2"), "read"))
     assert "hunter2" not in repr(store)
+
+
+def test_importing_the_package_imports_nothing_heavy() -> None:
+    """Loading the definitions stays quick: the package itself brings neither deltalake nor duckdb nor Arrow."""
+    code = "import sys, integration_assets.land; print({'deltalake', 'duckdb', 'pyarrow', 'pandas'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603
+    assert done.stdout.strip() == "set()"
