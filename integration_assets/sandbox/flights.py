@@ -65,7 +65,7 @@ class FlightStream:
         query.only("updated_since", "updated_before", "limit", "cursor")
         limit = query.integer("limit", DEFAULT_LIMIT, 1, MAX_LIMIT)
         start = self._start(query)
-        low, high = self._versions.between(start.since, min(start.before, query.clock + 1))
+        low, high = self._versions.between(start.since, min(start.before, query.clock))
         if start.time != UNKNOWN:
             low = max(low, self._versions.after(start.time, start.flight))
         found = self._versions.current(low, high, query.clock, limit + 1)

@@ -47,7 +47,7 @@ class Flights:
 
 @dataclass(frozen=True, slots=True)
 class Versions:
-    """All versions sorted by (`time`, `flight`); each is current over `[time, until)`. Four arrays of one length."""
+    """All versions sorted by (`time`, `flight`); each is shown over `(time, until]`: once its moment has passed. Four arrays of one length."""
 
     time: Ints
     until: Ints
@@ -70,15 +70,15 @@ class Versions:
         count, step = 0, max(4 * wanted, 4096)
         while low < high and count < wanted:
             stop = min(low + step, high)
-            hits = np.flatnonzero(self.until[low:stop] > clock) + low
+            hits = np.flatnonzero(self.until[low:stop] >= clock) + low
             found.append(hits)
             count, low = count + len(hits), stop
         return np.concatenate(found)[:wanted] if found else np.zeros(0, np.intp)
 
     def all_current(self, clock: int, block: int = 5000) -> Iterator[npt.NDArray[np.intp]]:
         """Give every position current at `clock`, in blocks of at most `block`."""
-        low, high = self.between(0, clock + 1)
-        hits = np.flatnonzero(self.until[low:high] > clock) + low
+        low, high = self.between(0, clock)
+        hits = np.flatnonzero(self.until[low:high] >= clock) + low
         for start in range(0, len(hits), block):
             yield hits[start : start + block]
 

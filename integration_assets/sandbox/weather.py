@@ -57,7 +57,7 @@ class WeatherStream:
         page = query.integer("page", 1, 1, MAX_PAGE)
         size = query.integer("per_page", DEFAULT_SIZE, 1, MAX_SIZE)
         since, before = query.window("observed_since", "observed_before")
-        low, high = np.searchsorted(self._seconds, [since, min(before, query.clock + 1)], side="left").tolist()
+        low, high = np.searchsorted(self._seconds, [since, min(before, query.clock)], side="left").tolist()
         total = max(high - low, 0)
         start = low + (page - 1) * size
         lines = self._lines[start : min(start + size, low + total)]
@@ -69,8 +69,8 @@ class WeatherStream:
         )
 
     def truth(self, clock: int) -> Iterator[bytes]:
-        """Give every observation made by `clock` as lines of JSON, in blocks."""
-        seen = int(np.searchsorted(self._seconds, clock, side="right"))
+        """Give every observation made before `clock` as lines of JSON, in blocks."""
+        seen = int(np.searchsorted(self._seconds, clock, side="left"))
         for start in range(0, seen, 5000):
             rows = self._table.slice(start, min(5000, seen - start)).to_pylist()
             yield msgspec.json.Encoder().encode_lines(rows)

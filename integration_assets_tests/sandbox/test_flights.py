@@ -126,11 +126,11 @@ def test_the_clock_reveals_versions(sandbox: SandboxProcess) -> None:
         return (rows[0]["status"], rows[0]["updated_at"]) if rows else None
 
     assert seen("2012-12-30T00:00:00Z") is None
-    scheduled = seen("2013-01-01T10:16:59Z")
+    scheduled = seen("2013-01-01T10:17:00Z")
     assert scheduled
     assert scheduled[0] == "scheduled"
-    assert seen("2013-01-01T10:17:00Z") == ("departed", "2013-01-01T10:17:00Z")
-    assert seen("2013-01-01T14:30:00Z") == ("arrived", "2013-01-01T14:30:00Z")
+    assert seen("2013-01-01T10:17:01Z") == ("departed", "2013-01-01T10:17:00Z")
+    assert seen("2013-01-01T14:30:01Z") == ("arrived", "2013-01-01T14:30:00Z")
 
 
 def test_advance_shows_only_what_is_new(sandbox: SandboxProcess, read_flights: ReadFlights) -> None:
