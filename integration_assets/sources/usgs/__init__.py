@@ -50,7 +50,6 @@ SOURCE = Source(
                 *("properties.title", "properties.code", "properties.sources", "properties.types"),
             ),
             description="One row an earthquake (or blast, or other event), as its contributors describe it now.",
-            docs_url="https://earthquake.usgs.gov/data/comcat/index.php",
         ),
     ),
 )

@@ -4,8 +4,7 @@ import pandera.pandas as pandera
 
 from integration_assets.spec.contract import Float64, Int64, String, Timestamp, column
 
-_ALERTS = ["green", "yellow", "orange", "red"]
-_STATUSES = ["automatic", "reviewed", "deleted"]
+_ALERTS, _STATUSES = ["green", "yellow", "orange", "red"], ["automatic", "reviewed", "deleted"]
 
 
 class Earthquake(pandera.DataFrameModel):
