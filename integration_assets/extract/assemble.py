@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ from integration_assets.extract.plan import ABSENT, Plan, Planned, look_up
 from integration_assets.extract.values import TRUTHS, Mismatch, kind
 from integration_assets.spec.contract import Path
 from integration_assets.spec.records import Batch, Drift, Reject
+
+_INDEX = re.compile(r"\[\d+\]")
 
 
 @dataclass
@@ -50,7 +53,8 @@ def assemble(plan: Plan, records: Records, drift: Drift) -> Batch:
                 continue
             where = column.shown + mismatch.path
             reasons[position].append(f"{where}: expected {mismatch.expected}, got {mismatch.shown}")
-            drift.retyped[f"{where}: expected {mismatch.expected}, got {mismatch.got}"] += 1
+            anywhere = _INDEX.sub("[]", mismatch.path)
+            drift.retyped[f"{column.shown}{anywhere}: expected {mismatch.expected}, got {mismatch.got}"] += 1
     good = [position for position in range(len(records)) if position not in reasons]
     columns = [_column(arrays[column.name], column.type, good) for column in plan.columns]
     table = pa.table([*columns, pa.array([deleted[position] for position in good], pa.bool_())], schema=plan.schema)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -101,8 +102,14 @@ def resolve(auth: Auth, secret: Callable[[str], str]) -> Credential:
             hidden.append(pair)
         case _:
             pass
-    spellings = {form for text in hidden for form in (text, quote(text), quote(text, safe=""), quote_plus(text))}
+    spellings = {form for text in hidden for form in _spellings(text)}
     return Credential(headers, param, names, tuple(sorted(spellings, key=len, reverse=True)))
+
+
+def _spellings(text: str) -> tuple[str, ...]:
+    """How an API may echo a secret: plain, as JSON with and without an escaped slash, in a URL, in a form."""
+    escaped = json.dumps(text)[1:-1]
+    return text, escaped, escaped.replace("/", "\\/"), quote(text), quote(text, safe=""), quote_plus(text)
 
 
 def _checked(name: str, value: str) -> str:

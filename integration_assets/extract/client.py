@@ -13,7 +13,7 @@ from urllib.request import getproxies, proxy_bypass
 import httpx
 
 from integration_assets import __version__
-from integration_assets.errors import IntegrationError, ResponseError, TransientError
+from integration_assets.errors import AccessDeniedError, IntegrationError, ResponseError, TransientError
 from integration_assets.extract.auth import Credential, CredentialTransport, origin, resolve, same_origin
 from integration_assets.extract.body import read_body, read_start
 from integration_assets.extract.retry import call_with_retries
@@ -131,8 +131,8 @@ class SourceClient:
             return datetime.now(UTC)
         try:
             date = self._ask("HEAD", path).headers.get("date")
-        except ResponseError:
-            date = None  # an API may not know HEAD
+        except (ResponseError, AccessDeniedError):
+            date = None  # an API may not know HEAD, or not allow it
         date = date or self._ask("GET", path).headers.get("date")
         try:
             moment = parsedate_to_datetime(date or "")

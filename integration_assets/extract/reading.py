@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from integration_assets.errors import IntegrationError, LimitExceededError, ResponseError
@@ -15,6 +16,8 @@ from integration_assets.spec.source import Source, Stream
 
 _NOT_MODIFIED = 304
 _SHOWN = 120
+_PATHS = 200
+_OTHERS = "(other fields)"
 
 
 class Reading:
@@ -75,6 +78,8 @@ class Reading:
         page, response = self._decode(ask, response)
         self.pages += 1
         self.drift.add(page.drift)
+        _bound(self.drift.new)
+        _bound(self.drift.retyped)
         self.etag = response.headers.get("etag")
         if self._max_pages is not None and self.pages >= self._max_pages:
             return page, None
@@ -125,3 +130,12 @@ class Reading:
             field="format",
             remedy=f"Expected is {' or '.join(allowed)}. A page for people often means a wrong path, a login or a proxy.",
         )
+
+
+def _bound(counts: Counter[str]) -> None:
+    """Keep the most frequent paths and sum up the rest: objects keyed by data would make paths without end."""
+    if len(counts) > _PATHS:
+        for path, count in counts.most_common()[_PATHS - 1 :]:
+            if path != _OTHERS:
+                del counts[path]
+                counts[_OTHERS] += count

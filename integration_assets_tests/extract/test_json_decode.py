@@ -114,6 +114,7 @@ def test_bad_value_rejects_its_record_alone(field: str, value: object, reason: s
     assert reject.key == (None if field == "id" else "2")
     assert page.batch.fetched == 3
     assert len(page.drift.retyped) == 1
+    assert not any(character in what.partition(":")[0] for what in page.drift.retyped for character in "0123456789")
 
 
 def test_every_reason_is_given() -> None:

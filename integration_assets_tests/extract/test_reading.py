@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -299,3 +300,23 @@ def test_csv_by_link_header() -> None:
     with reading(in_turn([first, last]), stream(format=Csv(), paging=NextLink())) as (read, server):
         assert ids(read) == [1, 2]
     assert server.asked[1].target == "/v1/things?page=2"
+
+
+def test_objects_keyed_by_data_do_not_grow_the_drift() -> None:
+    """Fields whose names are data are counted without end, and named up to a bound."""
+    body = {"data": [{"id": 1, "name": "x", "at": None, f"key_{number}": 1} for number in range(300)], "meta": {}}
+    with reading(in_turn([page(body)]), stream()) as (read, _):
+        assert len(ids(read)) == 300
+    assert len(read.drift.new) == 200
+    assert sum(read.drift.new.values()) == 300
+
+
+def test_threads_share_a_client() -> None:
+    """Several slices may be read at once through one client, and the usage adds up."""
+    with serve(offset_script(list(range(20)))) as server:
+        chosen = stream(paging=Offset(limit=5))
+        where = source(server.url, chosen, QUICK)
+        with SourceClient(where, lambda _name: "") as client, ThreadPoolExecutor(8) as pool:
+            readings = [Reading(client, where, chosen, contract(Thing), Slice()) for _ in range(16)]
+            assert list(pool.map(ids, readings)) == [list(range(20))] * 16
+            assert client.usage.requests == len(server.asked) == 16 * 5
