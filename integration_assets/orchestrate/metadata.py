@@ -94,7 +94,7 @@ def merge_metadata(source: Source, stream: Stream, contract: Contract, uri: str,
     before = "none" if result.lake_version_before is None else str(result.lake_version_before)
     return {
         "dagster/row_count": value.int(result.rows_total),
-        "dagster/table_name": value.text(result.table),
+        "dagster/table_name": value.text(result.table.replace('"', "")),
         "dagster/column_schema": value.table_schema(column_schema(contract, stream.key if stream.disposition == "merge" else ())),
         "warehouse": value.path(uri),
         "rows read": value.int(result.rows_read),
