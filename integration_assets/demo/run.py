@@ -114,7 +114,12 @@ def _execute(world: World, run_id: str, names: Sequence[str], tags: dict[str, st
 
     def work() -> None:
         result = job.execute_in_process(
-            instance=world.instance, run_id=run_id, tags=tags, asset_selection=selection, raise_on_error=False
+            run_config={"loggers": {"console": {"config": {"log_level": "ERROR"}}}},
+            instance=world.instance,
+            run_id=run_id,
+            tags=tags,
+            asset_selection=selection,
+            raise_on_error=False,
         )
         done.append(result.success)
 

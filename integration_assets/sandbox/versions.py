@@ -47,7 +47,10 @@ class Flights:
 
 @dataclass(frozen=True, slots=True)
 class Versions:
-    """All versions sorted by (`time`, `flight`); each is shown over `(time, until]`: once its moment has passed. Four arrays of one length."""
+    """All versions sorted by (`time`, `flight`), as four arrays of one length.
+
+    Each is shown over `(time, until]`: once its moment has passed.
+    """
 
     time: Ints
     until: Ints
