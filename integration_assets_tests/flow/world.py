@@ -11,9 +11,9 @@ from typing import Any
 from uuid import uuid4
 
 import pyarrow as pa
-from integration_assets.land.warehouse import MergeResult
 
 from integration_assets.ingest import Feed
+from integration_assets.land.warehouse import MergeResult
 from integration_assets.sandbox.process import SandboxProcess
 from integration_assets.settings import Settings
 from integration_assets.sources import load_source
