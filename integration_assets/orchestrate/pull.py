@@ -41,14 +41,10 @@ class Step:
             receipts: list[Receipt] = []
             try:
                 yield from self._partitions(feed, receipts) if self.stream.partitions else self._whole(feed, receipts)
-            except RejectThresholdError as error:
-                yield from self._selected([*self._evidence(receipts)[:1], checks.refused(self.source, self.stream, error)])
+            except IntegrationError as error:
+                yield from self._evidence(receipts, error if isinstance(error, RejectThresholdError) else None)
                 raise
-            except IntegrationError:
-                if receipts:
-                    yield from self._selected(self._evidence(receipts))
-                raise
-            yield from self._selected(self._evidence(receipts))
+            yield from self._evidence(receipts)
 
     def merge(self) -> Iterator[Event]:
         """Bring the warehouse's table up to the lake; needs neither the API nor its secret."""
@@ -135,7 +131,7 @@ class Step:
     def _open(self, keys: Sequence[str]) -> list[str]:
         """`keys` without those that an earlier try of this very step finished."""
         context = self.context
-        if not context.retry_number or len(keys) == 1:
+        if not context.retry_number:
             return list(keys)
         wanted = dg.AssetRecordsFilter(asset_key=lake_key(self.source, self.stream), asset_partitions=list(keys))
         done = set()
@@ -157,8 +153,13 @@ class Step:
         self.context.log.warning(warning)
         return replace(total, warnings=(*total.warnings, warning))
 
-    def _evidence(self, receipts: Sequence[Receipt]) -> list[dg.AssetCheckResult]:
-        return checks.lake_checks(self.source, self.stream, receipts)
+    def _evidence(self, receipts: Sequence[Receipt], refusal: RejectThresholdError | None = None) -> Iterator[Event]:
+        """The lake's checks over what was committed; none when nothing was, but for a refused slice."""
+        results = checks.lake_checks(self.source, self.stream, receipts) if receipts else []
+        if refusal is not None:
+            results = [result for result in results if result.check_name != checks.HELD]
+            results.append(checks.refused(self.source, self.stream, refusal))
+        yield from self._selected(results)
 
     def _selected(self, results: Iterable[dg.AssetCheckResult]) -> Iterator[dg.AssetCheckResult]:
         wanted = {(key.asset_key, key.name) for key in self.context.selected_asset_check_keys}

@@ -39,6 +39,7 @@ def test_loading_imports_nothing_heavy_and_needs_no_secret() -> None:
 def test_every_source_has_its_assets_job_and_schedule() -> None:
     """Each stream of each source becomes two assets, and each source can be run as one job, nightly."""
     sources = load_sources()
+    dg.Definitions.validate_loadable(build(sources))
     repository = build(sources).get_repository_def()
     keys = {key.to_user_string() for key in repository.asset_graph.get_all_asset_keys()}
     for each in sources:

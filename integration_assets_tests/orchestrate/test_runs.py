@@ -1,14 +1,21 @@
 """Runs over partitions: what the catalogue, the lake and the warehouse hold afterwards."""
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
 
+from integration_assets.errors import WarehouseBusyError
+from integration_assets.extract.client import SourceClient
+from integration_assets.land.duckdb import DuckDBWarehouse
+from integration_assets.land.warehouse import MergeResult
 from integration_assets.orchestrate import failures
+from integration_assets_tests.orchestrate.conftest import make_bench
 from integration_assets_tests.orchestrate.running import LAKE, WAREHOUSE, Bench, partitions, value
-from integration_assets_tests.orchestrate.shop import Shop
+from integration_assets_tests.orchestrate.shop import KEY, Shop, source
 
 DAY1, DAY2, DAY3, DAY4 = "2024-03-01", "2024-03-02", "2024-03-03", "2024-03-04"
 
@@ -132,3 +139,49 @@ def test_an_outage_is_waited_for_and_finished_days_are_not_pulled_again(
     assert partitions(bench.events(LAKE)) == [DAY1, DAY2, DAY3]
     assert shop.asked.count(DAY1) == 1
     assert len([event for event in run.all_events if event.event_type_value == "STEP_UP_FOR_RETRY"]) == 1
+
+
+def test_a_busy_warehouse_is_waited_for_without_pulling_again(bench: Bench, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When another program holds the warehouse, only the merge is tried again: no second event and no second request."""
+    monkeypatch.setattr(failures, "WAITS", (0.0, 0.0))
+    merge, calls = DuckDBWarehouse.merge, []
+
+    def busy_once(self: DuckDBWarehouse, *arguments: Any) -> MergeResult:  # noqa: ANN401 - passed through
+        calls.append(arguments)
+        if len(calls) == 1:
+            raise WarehouseBusyError("held by another program")
+        return merge(self, *arguments)
+
+    monkeypatch.setattr(DuckDBWarehouse, "merge", busy_once)
+    run = bench.run(LAKE, WAREHOUSE, partition=DAY1)
+
+    assert run.success
+    assert partitions(bench.events(LAKE)) == [DAY1]
+    assert len(bench.events(WAREHOUSE)) == 1
+    assert shop.asked.count(DAY1) == 1
+    assert bench.checks(run)["accounting_adds_up"].metadata["fetched"].value == 3
+
+
+def test_an_unpartitioned_pull_that_fails_midway_shows_what_landed(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two of ten steps landed before the API failed: the catalogue shows those two, and the next run goes on from there."""
+    monkeypatch.setenv("SHOP_KEY", KEY)
+    returns = source().stream("returns")
+    assert returns.cursor is not None
+    stepped = returns.model_copy(update={"cursor": returns.cursor.model_copy(update={"step": timedelta(days=1)})})
+    landed, merged = dg.AssetKey(["shop", "returns"]), dg.AssetKey(["warehouse", "shop", "returns"])
+    shop.broken[DAY3] = 400
+    until = datetime(2024, 3, 12, tzinfo=UTC)
+    monkeypatch.setattr(SourceClient, "now", lambda _: until)
+    with dg.DagsterInstance.ephemeral() as instance:
+        bench = make_bench(source(shop.url, streams=(stepped,)), tmp_path, instance)
+        run = bench.run(landed, merged)
+        (partial,) = bench.events(landed)
+        assert not run.success
+        assert (value(partial, "rows accepted"), value(partial, "watermark after")) == (6, "2024-03-03T00:00:00Z")
+
+        shop.broken.clear()
+        assert bench.run(landed, merged).success
+        assert [value(event, "rows accepted") for event in bench.events(landed)] == [6, 24]
+        assert bench.rows("SELECT count(*) AS rows FROM shop.returns") == [{"rows": 30}]
