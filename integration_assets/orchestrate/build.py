@@ -8,6 +8,7 @@ import dagster as dg
 
 from integration_assets.orchestrate.assets import stream_assets
 from integration_assets.orchestrate.automation import nightly, sync_jobs
+from integration_assets.orchestrate.processes import executor
 from integration_assets.orchestrate.resources import StoresResource
 from integration_assets.spec.source import Source
 
@@ -32,5 +33,6 @@ def build(sources: Sequence[Source], resources: Mapping[str, object] | None = No
             for job in jobs
         ],
         schedules=schedules,
+        executor=executor(),
         resources={"stores": StoresResource(), **(resources or {})},
     )

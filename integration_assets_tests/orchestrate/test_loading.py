@@ -36,6 +36,16 @@ def test_loading_imports_nothing_heavy_and_needs_no_secret() -> None:
     assert json.loads(done.stdout) == []
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="counts the system's threads by Linux's /proc")
+def test_what_steps_are_forked_from_has_one_thread() -> None:
+    """Loading the definitions starts no thread, so that steps can be forked from a process that did."""
+    script = "import os, integration_assets.definitions as module; module.defs(); print(len(os.listdir('/proc/self/task')))"
+    done = subprocess.run(  # noqa: S603 - our own interpreter and script
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert done.stdout.strip() == "1"
+
+
 def test_every_source_has_its_assets_job_and_schedule() -> None:
     """Each stream of each source becomes two assets, and each source can be run as one job, nightly."""
     sources = load_sources()
