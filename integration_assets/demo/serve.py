@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from time import monotonic
 
 from rich.console import Console
 
@@ -17,18 +20,14 @@ from integration_assets.spec.cursor import watermark
 from integration_assets.sync import Stores
 
 _FIRST = datetime(2013, 2, 1, tzinfo=UTC)
+_PATIENCE = 30.0
 
 
 def serve(port: int = 3000) -> int:
-    """Serve until ctrl-C; the exit status of `dagster dev`."""
+    """Serve until ctrl-C or SIGTERM, then stop Dagster and the sandbox; 0 when that was asked for."""
     out = Console()
     prepare()
-    source = load_source(SOURCE)
-    flights = source.stream("flights")
-    table = Stores.from_settings(Settings.from_environ()).table(source, flights)
-    mark = watermark(table.state().finished, flights.origin) if table.exists() else None
-    clock = max(mark, _FIRST) if isinstance(mark, datetime) else _FIRST
-    with SandboxProcess(clock=clock.isoformat(), speed=60.0, key=KEY, rate_limit=200.0) as sandbox:
+    with SandboxProcess(clock=_clock().isoformat(), speed=60.0, key=KEY, rate_limit=200.0) as sandbox:
         prepare(sandbox.url)
         out.print(
             f"Sandbox: {sandbox.url}, an hour of 2013 a minute. Dagster: http://127.0.0.1:{port}. Ctrl-C stops all.",
@@ -36,9 +35,34 @@ def serve(port: int = 3000) -> int:
         )
         dagster = str(Path(sys.executable).with_name("dagster"))
         command = [dagster, "dev", "--workspace", "workspace.yaml", "--host", "127.0.0.1", "--port", str(port)]
-        process = subprocess.Popen(command)  # noqa: S603 - our own interpreter's dagster
+        # In a session of its own, so that ctrl-C comes to it once, from here, and nothing outlives it.
+        process = subprocess.Popen(command, start_new_session=True)  # noqa: S603 - our own interpreter's dagster
+        status = _until_asked(process)
+    return 0 if status in {0, -signal.SIGINT, 128 + signal.SIGINT} else status
+
+
+def _until_asked(process: subprocess.Popen[bytes]) -> int:
+    """Wait for the process; a signal to us ends it as ctrl-C does, or for certain when it takes too long."""
+    asked: list[float] = []
+
+    def stop(_number: int, _frame: object) -> None:
+        asked.append(monotonic())
+        process.send_signal(signal.SIGINT)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    while True:
         try:
-            return process.wait()
-        except KeyboardInterrupt:
-            # Ctrl-C went to dagster as well; it needs a moment to end its runs and its code server.
-            return process.wait()
+            return process.wait(1)
+        except subprocess.TimeoutExpired:
+            if asked and monotonic() - asked[0] > _PATIENCE:
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def _clock() -> datetime:
+    """Where the sandbox's clock begins: where the flights in the lake end, or the end of the first month."""
+    source = load_source(SOURCE)
+    flights = source.stream("flights")
+    table = Stores.from_settings(Settings.from_environ()).table(source, flights)
+    mark = watermark(table.state().finished, flights.origin) if table.exists() else None
+    return max(mark, _FIRST) if isinstance(mark, datetime) else _FIRST
