@@ -13,6 +13,7 @@ STEPS_AT_ONCE = 4
 def executor() -> dg.ExecutorDefinition:
     """Processes per step, forked where the system can: that spares each stream of a job the import of Dagster.
 
+    A job of five small streams on two cores: 21 s and 30 s of CPU, against 26 to 28 s and 37 to 40 s with a fresh process each.
     Only what starts no thread is loaded before the fork; pandas and deltalake do, so a step imports them itself.
     """
     if "forkserver" not in multiprocessing.get_all_start_methods():
