@@ -127,7 +127,9 @@ def ingest(feed: Feed, job: Job, watch: Watch = lambda _: None) -> Receipt:
         if reading.unchanged or _same_snapshot(stream, receipt, job.base):
             return replace(receipt, outcome="unchanged", accepted=0, duplicate=count.duplicate + count.accepted)
         covered = _covered(stream, job.slice, count.high)
-        if not count.accepted and (covered is None or any(done.covers(covered) for done in job.base.finished)):
+        if stream.disposition == "replace" and stream.allow_empty:
+            writer.write_no_rows()
+        elif not count.accepted and (covered is None or any(done.covers(covered) for done in job.base.finished)):
             return receipt
         return feed.table.commit(
             writer, receipt, covered, job.base, stream.origin, etag=receipt.etag, content_hash=receipt.content_hash
@@ -222,6 +224,14 @@ def _refuse(stream: Stream, receipt: Receipt, job: Job) -> None:
         )
 
 
+def _outcome(stream: Stream, job: Job, count: Progress, reading: Reading) -> str:
+    if job.dry_run:
+        return "dry-run"
+    if reading.unchanged:
+        return "unchanged"
+    return "committed" if count.accepted or (stream.disposition == "replace" and stream.allow_empty) else "empty"
+
+
 def _receipt(feed: Feed, job: Job, count: Progress, reading: Reading, spent: Usage, digest: str) -> Receipt:
     stream = feed.stream
     start, end = job.slice.to_json()
@@ -230,7 +240,7 @@ def _receipt(feed: Feed, job: Job, count: Progress, reading: Reading, spent: Usa
         source=feed.source.name,
         stream=stream.name,
         run_id=job.run_id,
-        outcome="dry-run" if job.dry_run else "committed" if count.accepted else "unchanged" if reading.unchanged else "empty",
+        outcome=_outcome(stream, job, count, reading),
         slice=(start, end),
         partition=job.partition,
         watermark_before=mark,

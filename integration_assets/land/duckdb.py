@@ -105,17 +105,25 @@ def _merge(
     if version is None or (version == before and not rebuild):
         return _result(con, target, last.version if last else None, before, 0, sql.Changes(), started)
     files, gone = _new_files(lake_table, before, version, rebuild=rebuild)
+    emptied = target.disposition == "replace" and _is_empty(lake_table)
     if target.disposition == "replace" and not gone and files:
         files = [file for file in files if file.version == files[-1].version]
     schema = _staged_schema(target, lake_table)
-    rows = sql.stage(con, lake_table.scan(files, schema.names) if files else (), schema)
+    rows = sql.stage(con, lake_table.scan(files, schema.names) if files and not emptied else (), schema)
     with _transaction(con):
         ensure(con, target)
-        changes = _apply(con, target, rows, gone=gone, known=before is not None)
+        known = before is not None
+        changes = sql.replace_all(con, target) if emptied else _apply(con, target, rows, gone=gone, known=known)
         result = _result(con, target, last.version if last else None, version, rows, changes, started)
         record(con, target, result, lake, run_id)
     con.execute(f"DROP TABLE IF EXISTS {sql.STAGED}")
     return result
+
+
+def _is_empty(lake_table: LakeTable) -> bool:
+    """Whether the newest full snapshot had no record; the stream allows that, or it would not have been committed."""
+    receipt = lake_table.state().receipt
+    return receipt is not None and receipt.accepted == 0
 
 
 def _new_files(lake_table: LakeTable, before: int | None, version: int, *, rebuild: bool) -> tuple[list[LakeFile], bool]:

@@ -80,6 +80,12 @@ class Writer:
         if self._rows >= ROW_GROUP_ROWS or self._bytes >= ROW_GROUP_BYTES:
             self._flush()
 
+    def write_no_rows(self) -> None:
+        """Write a file without a row, if there is none yet: a full snapshot that is empty is worth a commit of its own."""
+        if not self._rows and not self._started:
+            with self._store.guard("write"):
+                self._open_file(self._schema.empty_table())
+
     def finish(self) -> tuple[DataFile, ...]:
         """Write what waits, close the last file and return all of them."""
         self._flush()

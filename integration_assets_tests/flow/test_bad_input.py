@@ -23,9 +23,9 @@ from integration_assets.errors import (
     UnknownHostError,
     UpstreamUnavailableError,
 )
-from integration_assets.ingest import Job, ingest
+from integration_assets.ingest import Feed, Job, ingest
 from integration_assets.spec.receipt import Receipt
-from integration_assets.sync import sync
+from integration_assets.sync import merge, sync
 from integration_assets_tests.flow.world import World
 
 FLIGHTS = "/v1/flights"
@@ -131,6 +131,19 @@ def test_a_snapshot_that_comes_empty_does_not_empty_the_table(world: World) -> N
     with pytest.raises(ResponseError, match="without a record"):
         world.pull("airports")
     assert world.rows("airports") == world.truth("airports")
+
+
+def test_a_snapshot_that_may_be_empty_empties_the_table(world: World) -> None:
+    """Where the stream allows it, an empty full snapshot is a fact like any other, and the next one fills the table again."""
+    listed = world.source.stream("airports").changed(allow_empty=True)
+    for faults, rows in (([], 1458), ([{"path": "/v1/airports", "kind": "empty"}], 0), ([], 1458)):
+        world.upstream.faults(faults)
+        with world.feed("airports") as (feed, stores):
+            allowed = Feed(feed.source, listed, feed.contract, feed.client, feed.table, feed.quarantine)
+            (receipt,) = sync(allowed, "run")
+            assert (receipt.outcome, receipt.accepted) == ("committed", rows)
+            merge(allowed, stores, "run")
+        assert len(world.rows("airports")) == rows
 
 
 @pytest.mark.parametrize("stream", ["flights", "weather", "airports"])
