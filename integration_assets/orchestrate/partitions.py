@@ -16,15 +16,17 @@ _TICK = timedelta(microseconds=1)
 def partitions_def(partitions: Partitions) -> dg.TimeWindowPartitionsDefinition:
     """The spec's partitions for Dagster, with the same keys; the last is the last whole one."""
     start = partitions.start.strftime(partitions.key_format)
+    end = partitions.end.strftime(partitions.key_format) if partitions.end else None
+    zone = partitions.timezone
     match partitions.every:
         case "hour":
-            return dg.HourlyPartitionsDefinition(start_date=start, timezone=partitions.timezone)
+            return dg.HourlyPartitionsDefinition(start_date=start, end_date=end, timezone=zone)
         case "day":
-            return dg.DailyPartitionsDefinition(start_date=start, timezone=partitions.timezone)
+            return dg.DailyPartitionsDefinition(start_date=start, end_date=end, timezone=zone)
         case "week":
-            return dg.WeeklyPartitionsDefinition(start_date=start, timezone=partitions.timezone, day_offset=1)
+            return dg.WeeklyPartitionsDefinition(start_date=start, end_date=end, timezone=zone, day_offset=1)
         case _:
-            return dg.MonthlyPartitionsDefinition(start_date=start, timezone=partitions.timezone)
+            return dg.MonthlyPartitionsDefinition(start_date=start, end_date=end, timezone=zone)
 
 
 def backfill_policy(partitions: Partitions) -> dg.BackfillPolicy:
@@ -33,9 +35,15 @@ def backfill_policy(partitions: Partitions) -> dg.BackfillPolicy:
 
 
 def latest_closed(partitions: Partitions, moment: datetime) -> str | None:
-    """The key of the last partition that ends at or before `moment`; None while the first one is open."""
+    """The key of the last partition that ends at or before `moment`; None while the first is open, or long after the end."""
     if moment < partitions.origin:
         return None
+    if partitions.limit is not None and moment >= partitions.limit:
+        # A closed history: its last partition is due once, and then nothing is.
+        last = partitions.key_of(partitions.limit - _TICK)
+        started = partitions.slice_of(last).start
+        assert isinstance(started, datetime)  # noqa: S101 - a partition is closed on both sides
+        return last if moment < partitions.limit + (partitions.limit - started) else None
     begun: Slice = partitions.slice_of(partitions.key_of(moment))
     assert isinstance(begun.start, datetime)  # noqa: S101 - a partition is closed on both sides
     before = begun.start - _TICK

@@ -17,10 +17,14 @@ _FORMAT = {"hour": "%Y-%m-%d-%H:%M", "day": "%Y-%m-%d", "week": "%Y-%m-%d", "mon
 
 
 class Partitions(Spec):
-    """One partition an hour, day, week (from Monday) or month, from `start`, in local days of `timezone`."""
+    """One partition an hour, day, week (from Monday) or month, from `start`, in local days of `timezone`.
+
+    end : where a history that is closed ends, exclusive; None for one that goes on.
+    """
 
     every: Literal["hour", "day", "week", "month"] = "day"
     start: date
+    end: date | None = None
     timezone: str = "UTC"
 
     @model_validator(mode="after")
@@ -39,11 +43,16 @@ class Partitions(Spec):
                 field="partitions.timezone",
                 remedy="Drop the time zone.",
             )
-        if (self.every == "month" and self.start.day != 1) or (self.every == "week" and self.start.weekday() != 0):
+        for name, day in (("start", self.start), ("end", self.end or self.start)):
+            if (self.every == "month" and day.day != 1) or (self.every == "week" and day.weekday() != 0):
+                raise SpecError(
+                    f"Partitions: {name} {day} is not the first day of a {self.every}",
+                    field=f"partitions.{name}",
+                    remedy="Use a Monday for weeks, the 1st for months.",
+                )
+        if self.end is not None and self.end <= self.start:
             raise SpecError(
-                f"Partitions: start {self.start} is not the first day of a {self.every}",
-                field="partitions.start",
-                remedy="Start on a Monday for weeks, on the 1st for months.",
+                f"Partitions: end {self.end} is not after start {self.start}", field="partitions.end", remedy="Give a later day."
             )
         return self
 
@@ -55,7 +64,12 @@ class Partitions(Spec):
     @property
     def origin(self) -> datetime:
         """The start of the first partition."""
-        return datetime.combine(self.start, datetime.min.time(), ZoneInfo(self.timezone)).astimezone(UTC)
+        return self._midnight(self.start)
+
+    @property
+    def limit(self) -> datetime | None:
+        """The end of the last partition of a closed history; None for one that goes on."""
+        return self._midnight(self.end) if self.end else None
 
     def slice_of(self, key: str) -> Slice:
         """The slice that `key` names. Raises `SpecError` for a key that is not one."""
@@ -68,11 +82,13 @@ class Partitions(Spec):
                 remedy=f"Keys look like {self.key_of(self.origin)}.",
             ) from None
         whole = Slice(local.astimezone(UTC), self._next(local).astimezone(UTC))
-        if self.key_of(local) != key or local.astimezone(UTC) < self.origin:
+        start = local.astimezone(UTC)
+        if self.key_of(local) != key or start < self.origin or (self.limit is not None and start >= self.limit):
+            last = f", the last before {self.end}" if self.end else ""
             raise SpecError(
                 f"{key!r} is no partition of this stream",
                 field="partition",
-                remedy=f"The first is {self.key_of(self.origin)}, and each begins a {self.every}.",
+                remedy=f"The first is {self.key_of(self.origin)}{last}, and each begins a {self.every}.",
             )
         return whole
 
@@ -90,12 +106,16 @@ class Partitions(Spec):
     def keys(self, start: datetime, end: datetime) -> Iterator[str]:
         """The keys of all partitions that overlap `[start, end)`, ascending."""
         moment = max(start, self.origin)
+        end = min(end, self.limit) if self.limit else end
         while moment < end:
             key = self.key_of(moment)
             yield key
             following = self.slice_of(key).end
             assert isinstance(following, datetime)  # noqa: S101 - a partition is closed on both sides
             moment = following
+
+    def _midnight(self, day: date) -> datetime:
+        return datetime.combine(day, datetime.min.time(), ZoneInfo(self.timezone)).astimezone(UTC)
 
     def _next(self, local: datetime) -> datetime:
         match self.every:

@@ -68,3 +68,11 @@ def _stamp(value: object) -> float:
 
 def _end(spec: Partitions, key: str) -> datetime:
     return _moment(spec.slice_of(key).end)
+
+
+def test_a_closed_history_is_due_once_at_its_end() -> None:
+    """The night after the last partition asks for it; a year later nothing is asked for."""
+    closed = Partitions(start=date(2024, 1, 1), end=date(2024, 1, 4))
+    assert latest_closed(closed, datetime(2024, 1, 4, 2, tzinfo=UTC)) == "2024-01-03"
+    assert latest_closed(closed, datetime(2025, 1, 4, 2, tzinfo=UTC)) is None
+    assert partitions_def(closed).get_partition_keys() == ["2024-01-01", "2024-01-02", "2024-01-03"]

@@ -52,3 +52,11 @@ def test_what_is_no_key_is_refused_with_an_example(key: str) -> None:
     """A key that names no partition of the stream is answered with what keys look like, or where they begin."""
     with pytest.raises(SpecError, match="2024-01-01"):
         Partitions(start=date(2024, 1, 1)).slice_of(key)
+
+
+def test_a_closed_history_has_a_last_partition() -> None:
+    """Keys stop at the end, and a key past it is refused with both boundaries."""
+    closed = Partitions(start=date(2024, 1, 1), end=date(2024, 1, 4))
+    assert list(closed.keys(utc(2023, 1, 1), utc(2025, 1, 1))) == ["2024-01-01", "2024-01-02", "2024-01-03"]
+    with pytest.raises(SpecError, match="before 2024-01-04"):
+        closed.slice_of("2024-01-04")

@@ -47,7 +47,7 @@ SOURCE = Source(
                 lookback=timedelta(minutes=15),
                 step=timedelta(days=1),
             ),
-            partitions=Partitions(every="day", start=date(2012, 12, 30)),
+            partitions=Partitions(every="day", start=date(2012, 12, 30), end=date(2014, 1, 5)),
             tombstone=Tombstone(path="withdrawn"),
             description="The current state of every flight: scheduled, departed, arrived or cancelled.",
         ),
