@@ -8,6 +8,7 @@ import pickle
 import socket
 import ssl
 import threading
+import tracemalloc
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -295,9 +296,11 @@ def test_gzip_bomb_is_stopped_while_it_inflates() -> None:
         serve(in_turn([Answer(200, bomb, {"Content-Encoding": "gzip"})])) as server,
         SourceClient(source(server.url, limits=limits), secret) as client,
     ):
+        tracemalloc.start()
         with pytest.raises(LimitExceededError, match="1,048,576 bytes"):
             client.get("/things")
-        assert client.usage.wire_bytes < len(bomb)
+        assert tracemalloc.get_traced_memory()[1] < 8 * 2**20
+        tracemalloc.stop()
     assert len(server.asked) == 1
 
 
