@@ -94,7 +94,12 @@ class TransientError(IntegrationError):
 
 
 class RescheduleError(IntegrationError):
-    """Not now: what is committed stays, and a later run goes on from there."""
+    """Not now: what is committed stays, and a later run goes on from there.
+
+    `retry_after` is the seconds until another try is worth it, where the API said so, or None.
+    """
+
+    retry_after: float | None = None
 
 
 class UpstreamUnavailableError(RescheduleError):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from integration_assets.errors import PageTokenExpiredError, SliceTakenError, SpecError
+from integration_assets.errors import IntegrationError, PageTokenExpiredError, SliceTakenError, SpecError
 from integration_assets.extract.client import SourceClient
 from integration_assets.ingest import Feed, Job, Watch, ingest
 from integration_assets.land.duckdb import DuckDBWarehouse
@@ -22,6 +23,9 @@ from integration_assets.spec.source import Source, Stream
 
 _TRIES = 3
 
+Say = Callable[[str], None]
+"""Where a sentence for people goes: the terminal, or the run's log."""
+
 
 @dataclass(frozen=True)
 class Stores:
@@ -32,12 +36,12 @@ class Stores:
     warehouse: Warehouse
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> Stores:
-        """The stores that the settings name; nothing is opened or written yet."""
+    def from_settings(cls, settings: Settings, say: Say | None = None) -> Stores:
+        """The stores that the settings name; nothing is opened or written yet. `say` is told of waits for other runs."""
         return cls(
             Lake(settings.lake_uri),
             Quarantine(settings.lake_uri),
-            DuckDBWarehouse(settings.warehouse_uri, wait_seconds=settings.warehouse_wait),
+            DuckDBWarehouse(settings.warehouse_uri, wait_seconds=settings.warehouse_wait, on_wait=say),
         )
 
     def table(self, source: Source, stream: Stream) -> LakeTable:
@@ -47,14 +51,22 @@ class Stores:
 
 @contextmanager
 def open_feeds(
-    source: Source, stores: Stores, settings: Settings, streams: Sequence[Stream] | None = None
+    source: Source, stores: Stores, settings: Settings, streams: Sequence[Stream] | None = None, say: Say | None = None
 ) -> Iterator[list[Feed]]:
-    """Feeds of a source's streams that share one client. Checks spec, contracts and lake before any request is spent."""
+    """Feeds of a source's streams that share one client. Checks spec, contracts and lake before any request is spent.
+
+    say : told why and how long before each wait for the API.
+    """
     located = settings.locate(source)
     chosen = located.streams if streams is None else streams
     contracts = {stream.name: check_stream(located, stream) for stream in chosen}
     stores.lake.check()
-    with SourceClient(located, settings.secrets_for(located)) as client:
+
+    def waiting(reason: str, seconds: float) -> None:
+        if say:
+            say(f"{located.name}: {reason}; trying again in {seconds:,.1f} s")
+
+    with SourceClient(located, settings.secrets_for(located), waiting) as client:
         yield [
             Feed(located, stream, contracts[stream.name], client, stores.table(located, stream), stores.quarantine)
             for stream in chosen
@@ -80,40 +92,43 @@ def sync(
     wanted: list[tuple[str | None, Slice | None]]
     wanted = [(key, None) for key in partitions] if partitions is not None else [(None, span)]
     for key, range_ in wanted:
-        done = False
-        tries = 0
-        while not done:
-            tries += 1
-            try:
-                yield from _pull(feed, run_id, key, range_, dry_run=dry_run, watch=watch)
-                done = True
-            except PageTokenExpiredError:
-                # The API aged the token out: reading the slice again from its start is the only way on.
-                if tries == _TRIES:
-                    raise
-            except SliceTakenError as taken:
-                asked = feed.stream.partitions.slice_of(key) if key and feed.stream.partitions else range_
-                if asked is not None and any(other.covers(asked) for other in feed.table.state().finished):
-                    yield _taken(feed, run_id, key, asked, taken)
-                    done = True
-                elif tries == _TRIES:
-                    raise
+        try:
+            yield from _pull(feed, run_id, key, range_, dry_run=dry_run, watch=watch)
+        except IntegrationError as error:
+            raise error.at(feed.source.name, feed.stream.name) from error.__cause__
 
 
 def _pull(feed: Feed, run_id: str, key: str | None, span: Slice | None, *, dry_run: bool, watch: Watch) -> Iterator[Receipt]:
-    """Plan one range on the lake's present state and ingest it step by step."""
-    whole = plan_slice(feed, key, span)
-    if whole.empty:
-        return
-    for step in steps(feed.stream.cursor, whole):
-        job = Job(step, feed.table.state(), run_id, key, skip_known=key is None and span is None, dry_run=dry_run)
+    """Plan one range and ingest it step by step, each on the lake's state of that moment.
+
+    A step that another run took is left to it when it is finished; otherwise, and when a page token was aged out, the step is
+    read again from its start, a few times.
+    """
+    planned = key is None and span is None
+    ahead = deque(steps(feed.stream.cursor, plan_slice(feed, key, span)))
+    tries = 0
+    while ahead and not ahead[0].empty:
+        step, tries = ahead[0], tries + 1
+        job = Job(step, feed.table.state(), run_id, key, skip_known=planned, dry_run=dry_run)
         try:
-            yield ingest(feed, job, watch)
-        except Exception as error:
-            _locate(error, feed)
-            raise
+            receipt = ingest(feed, job, watch)
+        except PageTokenExpiredError:
+            if tries == _TRIES:
+                raise
+            continue
+        except SliceTakenError as taken:
+            if not planned and any(done.covers(step) for done in feed.table.state().finished):
+                receipt = _taken(feed, job, taken)
+            elif tries == _TRIES:
+                raise
+            else:
+                ahead = deque(steps(feed.stream.cursor, plan_slice(feed))) if planned else ahead
+                continue
+        yield receipt
         if dry_run:
             return
+        ahead.popleft()
+        tries = 0
 
 
 def plan_slice(feed: Feed, key: str | None = None, span: Slice | None = None) -> Slice:
@@ -158,21 +173,15 @@ def _until(asked: Slice, latest: datetime, feed: Feed) -> Slice:
     return cut
 
 
-def _locate(error: Exception, feed: Feed) -> None:
-    at = getattr(error, "at", None)
-    if at is not None:
-        at(feed.source.name, feed.stream.name)
-
-
-def _taken(feed: Feed, run_id: str, key: str | None, asked: Slice, taken: SliceTakenError) -> Receipt:
-    start, end = asked.to_json()
+def _taken(feed: Feed, job: Job, taken: SliceTakenError) -> Receipt:
+    start, end = job.slice.to_json()
     return Receipt(
         source=feed.source.name,
         stream=feed.stream.name,
-        run_id=run_id,
+        run_id=job.run_id,
         outcome="taken",
         slice=(start, end),
-        partition=key,
+        partition=job.partition,
         contract=feed.stream.contract,
         contract_hash=feed.contract.hash,
         warnings=(taken.what,),
@@ -198,9 +207,8 @@ def merge(feed: Feed, stores: Stores, run_id: str) -> MergeResult:
     """Bring the warehouse's table up to the lake's present version."""
     try:
         return stores.warehouse.merge(target(feed.source, feed.stream, feed.contract), feed.table, run_id)
-    except Exception as error:
-        _locate(error, feed)
-        raise
+    except IntegrationError as error:
+        raise error.at(feed.source.name, feed.stream.name) from error.__cause__
 
 
 def outcome(receipts: Sequence[Receipt]) -> Receipt | None:

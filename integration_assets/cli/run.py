@@ -38,11 +38,15 @@ def run_sync(
     dry_run: bool,
 ) -> None:
     """Sync the streams one after the other; prints the account of those that finished even when one raises."""
-    stores = Stores.from_settings(settings)
+
+    def say(sentence: str) -> None:
+        out.print(sentence, style="yellow", highlight=False, markup=False)
+
+    stores = Stores.from_settings(settings, say)
     rows: list[tuple[str, Receipt, int]] = []
     merged: list[str] = []
     try:
-        with open_feeds(source, stores, settings, streams) as feeds, _progress(out) as bars:
+        with open_feeds(source, stores, settings, streams, say) as feeds, _progress(out) as bars:
             for feed in feeds:
                 keys, span = partitions.get(feed.stream.name), spans.get(feed.stream.name)
                 receipts = _pull(feed, run_id, keys, span, bars, dry_run=dry_run)

@@ -83,10 +83,12 @@ def _given_up(error: TransientError, retries: Retries) -> Exception:
         )
     if error.retry_after is not None and error.retry_after > retries.left:
         back = datetime.now(UTC) + timedelta(seconds=min(error.retry_after, 10**9))
-        return UpstreamUnavailableError(
+        later = UpstreamUnavailableError(
             f"{error.what}; the API asks to come back in {error.retry_after:,.0f} s, at {back:%Y-%m-%d %H:%M:%S} UTC",
             remedy="A later run goes on from the last commit.",
         )
+        later.retry_after = error.retry_after
+        return later
     tries = "once" if retries.tries == 1 else f"{retries.tries} times"
     return UpstreamUnavailableError(
         f"the API was asked {tries} and failed, at last so: {error.what}", remedy="A later run goes on from the last commit."

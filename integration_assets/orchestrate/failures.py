@@ -34,8 +34,10 @@ def explained(context: dg.AssetExecutionContext) -> Iterator[None]:
 def decide(error: IntegrationError, tries: int) -> dg.Failure | dg.RetryRequested:
     """What becomes of `error` in a step that was retried `tries` times already."""
     passes = isinstance(error, RescheduleError | TransientError)
-    if passes and tries < len(WAITS):
-        return dg.RetryRequested(max_retries=len(WAITS), seconds_to_wait=WAITS[tries])
+    asked = error.retry_after or 0.0 if isinstance(error, RescheduleError | TransientError) else 0.0
+    # A step that waits keeps its run alive: when the API asks for longer than that is worth, the next scheduled run goes on.
+    if passes and tries < len(WAITS) and asked <= WAITS[-1]:
+        return dg.RetryRequested(max_retries=len(WAITS), seconds_to_wait=max(WAITS[tries], asked))
     if isinstance(error, ReplanError) and tries < REPLANS:
         return dg.RetryRequested(max_retries=REPLANS, seconds_to_wait=_REPLAN_WAIT)
     return failure(error, allow_retries=passes or isinstance(error, ReplanError))

@@ -37,7 +37,8 @@ class Step:
         from integration_assets.sync import open_feeds
 
         settings = self.stores.settings()
-        with open_feeds(self.source, self.stores.stores(), settings, [self.stream]) as (feed,):
+        say = self.context.log.info
+        with open_feeds(self.source, self.stores.stores(say), settings, [self.stream], say) as (feed,):
             receipts: list[Receipt] = []
             try:
                 yield from self._partitions(feed, receipts) if self.stream.partitions else self._whole(feed, receipts)
@@ -51,7 +52,7 @@ class Step:
         from integration_assets.spec.contract import check_stream
         from integration_assets.sync import target
 
-        stores = self.stores.stores()
+        stores = self.stores.stores(self.context.log.info)
         contract = check_stream(self.source, self.stream)
         aim = target(self.source, self.stream, contract)
         try:

@@ -14,7 +14,7 @@ from pydantic import Field
 from integration_assets.settings import Settings
 
 if TYPE_CHECKING:
-    from integration_assets.sync import Stores
+    from integration_assets.sync import Say, Stores
 
 
 class StoresResource(dg.ConfigurableResource["StoresResource"]):
@@ -30,8 +30,8 @@ class StoresResource(dg.ConfigurableResource["StoresResource"]):
         found = Settings.from_environ()
         return replace(found, lake_uri=self.lake_uri or found.lake_uri, warehouse_uri=self.warehouse_uri or found.warehouse_uri)
 
-    def stores(self) -> Stores:
-        """Lake, quarantine and warehouse; nothing is opened yet."""
+    def stores(self, say: Say | None = None) -> Stores:
+        """Lake, quarantine and warehouse; nothing is opened yet. `say` is told of waits for other runs."""
         from integration_assets.sync import Stores
 
-        return Stores.from_settings(self.settings())
+        return Stores.from_settings(self.settings(), say)

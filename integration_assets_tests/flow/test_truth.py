@@ -5,6 +5,7 @@ import random
 import pytest
 
 from integration_assets.spec.cursor import Slice, gaps
+from integration_assets.sync import sync
 from integration_assets_tests.flow.world import World
 
 STREAMS = ("flights", "weather", "airports", "airlines", "planes")
@@ -68,8 +69,6 @@ def test_an_old_partition_again_never_brings_old_values_back(world: World) -> No
 def test_merging_late_and_at_once_equals_merging_often(world: World) -> None:
     """A warehouse that was away for many commits catches up to the same table."""
     with world.feed("flights") as (feed, _):
-        from integration_assets.sync import sync
-
         for key in reversed(DAYS):
             list(sync(feed, "run", partitions=[key]))
     result = world.merge("flights")
@@ -122,3 +121,13 @@ def test_an_explicit_range_is_pulled_again(world: World) -> None:
     assert receipt.accepted > 0
     assert receipt.duplicate == 0
     assert world.rows("flights") == world.truth("flights")
+
+
+def test_a_token_that_expires_late_repeats_only_its_own_step(world: World) -> None:
+    """Steps that are committed are not pulled again when a later one must be."""
+    world.upstream.faults([{"path": "/v1/flights", "kind": "token_refused", "times": 1, "after": 2}])
+    with world.feed("flights", page_size=500) as (feed, _):
+        receipts = list(sync(feed, "run", span=Slice(feed.stream.origin)))
+        assert world.upstream.fired() == [1]
+        assert [receipt.slice[0] for receipt in receipts] == sorted({receipt.slice[0] for receipt in receipts})
+        assert feed.table.count() == sum(receipt.accepted for receipt in receipts)

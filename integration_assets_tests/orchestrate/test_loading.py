@@ -169,7 +169,7 @@ def test_the_instance_loads_from_our_dagster_yaml(tmp_path: Path, monkeypatch: p
         assert not instance.telemetry_enabled
         assert instance.run_monitoring_enabled
         assert instance.run_monitoring_settings["free_slots_after_run_end_seconds"] == 300
-        assert instance.global_op_concurrency_default_limit == 2
+        assert instance.global_op_concurrency_default_limit == 4
         queue = instance.get_concurrency_config().run_queue_config
         assert queue is not None
         assert queue.max_concurrent_runs == 4
