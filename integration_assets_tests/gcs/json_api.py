@@ -108,7 +108,7 @@ def _list(store: Store, request: Request, bucket: str) -> Answer:
         end=query.get("endOffset", ""),
         token=query.get("pageToken", ""),
         limit=number(query, "maxResults") or MOST,
-        trailing=query.get("includeTrailingDelimiter") == "true",
+        trailing=query.get("includeTrailingDelimiter", "").lower() == "true",
     )
     page = list_page(store, bucket, asked)
     answer: Fields = {"kind": "storage#objects"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import b64decode, urlsafe_b64encode
 from dataclasses import dataclass, field
 
 from integration_assets_tests.gcs.catalogue import StoredObject
@@ -75,7 +75,7 @@ def _beginning(asked: Asked) -> tuple[str, bool]:
     beginnings = [(asked.prefix, False), (asked.start, False), (asked.after, bool(asked.after))]
     if asked.token:
         try:
-            token = urlsafe_b64decode(asked.token).decode()
+            token = b64decode(asked.token, altchars=b"-_", validate=True).decode()
         except ValueError as error:
             raise bad_request(f"Invalid page token: {asked.token!r}") from error
         beginnings.append((token[1:] + (_LAST if token.startswith("p") else ""), True))

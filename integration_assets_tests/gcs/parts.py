@@ -53,7 +53,9 @@ def put_part(store: Store, uploads: Multiparts, request: Request, bucket: str, n
         raise bad_request(f"Part number must be an integer between 1 and {_MOST}, inclusive")
     written = write(store.uploads, request.body)
     written.check(hashes_of(request.headers.get("x-goog-hash")))
-    upload.parts[part] = written
+    replaced, upload.parts[part] = upload.parts.get(part), written
+    if replaced:
+        replaced.path.unlink(missing_ok=True)
     return Answer(200, b"", {"ETag": f'"{_tag(written)}"', "x-goog-hash": f"crc32c={written.crc32c},md5={written.md5}"})
 
 
