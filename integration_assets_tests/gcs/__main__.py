@@ -20,6 +20,7 @@ def main() -> None:
         print(f"gcs emulator ready at http://127.0.0.1:{server.server_address[1]}", flush=True)  # noqa: T201
         Thread(target=server.serve_forever, daemon=True).start()
         sys.stdin.read()  # the parent holds the other end: when it is gone, so are we
+        server.store.close()
 
 
 if __name__ == "__main__":

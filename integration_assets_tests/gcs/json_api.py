@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 from integration_assets_tests.gcs.conditions import Conditions, from_query, number
@@ -38,6 +39,8 @@ def answer(store: Store, sessions: Sessions, request: Request) -> Answer:  # noq
     unknown = sorted(request.query.keys() - _KNOWN)
     if unknown or request.query.get("enableObjectRetention", "false") != "false":
         raise not_emulated(f"the parameter {unknown[0] if unknown else 'enableObjectRetention'}")
+    if request.method == "HEAD":  # the server keeps the body back
+        request = replace(request, method="GET")
     match request.parts:
         case ("upload", "storage", "v1", "b", bucket, "o"):
             return upload(store, sessions, request, bucket)

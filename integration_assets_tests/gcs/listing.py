@@ -10,6 +10,7 @@ from integration_assets_tests.gcs.errors import bad_request
 from integration_assets_tests.gcs.store import Store
 
 MOST = 1000
+_GROUPED = 64  # rows looked at in one go where most of them may fall in one group
 _LAST = "\U0010ffff"
 
 
@@ -42,7 +43,8 @@ def list_page(store: Store, bucket: str, asked: Asked) -> Page:
     position, after = _beginning(asked)
     last, count = "", 0
     while True:
-        rows = store.slice(bucket, position, after=after, limit=limit + 1 - count)
+        wanted = limit + 1 - count
+        rows = store.slice(bucket, position, after=after, limit=min(wanted, _GROUPED) if asked.delimiter else wanted)
         for row in rows:
             if not row.name.startswith(asked.prefix) or (asked.end and row.name >= asked.end):
                 return page

@@ -15,9 +15,10 @@ from urllib.parse import quote
 from urllib.request import ProxyHandler, Request, build_opener
 
 if TYPE_CHECKING:
-    from google.cloud.storage import Client  # type: ignore[import-untyped]
+    from google.cloud.storage import Client
 
 _READY = "gcs emulator ready at "
+_STOP_SECONDS = 5.0
 _ROOT = Path(__file__).parents[2]
 # Straight to loopback: a proxy named in the environment has no business between a parent and its child.
 _OPENER = build_opener(ProxyHandler({}))
@@ -71,11 +72,14 @@ class GcsEmulator:
         child, self._child = self._child, None
         if child is None:
             return
-        child.kill()  # nothing is lost: every change is one step
-        child.wait()
         for pipe in (child.stdin, child.stdout):
             if pipe:
-                pipe.close()
+                pipe.close()  # the child ends when its standard input does, between two changes
+        try:
+            child.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
 
     @property
     def storage_options(self) -> dict[str, str]:

@@ -78,7 +78,7 @@ class Handler(BaseHTTPRequestHandler):
             self.command,
             tuple(unquote(part) for part in url.path.lstrip("/").split("/")),
             dict(parse_qsl(url.query, keep_blank_values=True)),
-            {name.lower(): value for name, value in self.headers.items()},
+            {name.lower(): value.encode("latin-1").decode(errors="replace") for name, value in self.headers.items()},
             body,
         )
         ours = request.parts[0] == ADMIN

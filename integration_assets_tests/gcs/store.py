@@ -179,8 +179,9 @@ class Store:
             return self._catalogue.objects(bucket, start, after=after, limit=limit)
 
     def close(self) -> None:
-        """Close what is open."""
-        self._catalogue.close()
+        """Let the change that is under way end, and begin no other."""
+        with self._lock:
+            self._catalogue.close()
 
     def _place(self, bucket: str, name: str, body: Path) -> str:
         live = self._catalogue.stored(bucket, name)

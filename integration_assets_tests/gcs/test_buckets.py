@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import google.cloud.storage as gcs  # type: ignore[import-untyped]
+import google.cloud.storage as gcs
 import httpx
 import pytest
 from google.api_core.exceptions import BadRequest, Conflict, Forbidden, NotFound, PreconditionFailed

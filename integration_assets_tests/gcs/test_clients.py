@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from datetime import timedelta
 
-import google.cloud.storage as gcs  # type: ignore[import-untyped]
+import google.cloud.storage as gcs
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -48,7 +48,7 @@ def test_pyarrow(emulator: GcsEmulator, name: str) -> None:
 
 @pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")  # aiohttp on what gcsfs hands it
 def test_gcsfs(emulator: GcsEmulator, bucket: gcs.Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The library gcsfs writes in one go and in pieces, creates only, lists, finds, reads ranges, copies, moves and deletes many."""
+    """What gcsfs writes (in one go, in pieces, create-only), lists, reads by range, copies, moves and deletes is right."""
     for variable, value in emulator.environ.items():  # gcsfs reads one of them when it is imported
         monkeypatch.setenv(variable, value)
     gcsfs = pytest.importorskip("gcsfs")

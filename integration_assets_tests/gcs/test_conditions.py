@@ -6,7 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
-import google.cloud.storage as gcs  # type: ignore[import-untyped]
+import google.cloud.storage as gcs
 import httpx
 import pytest
 from google.api_core.exceptions import NotFound, PreconditionFailed
@@ -32,22 +32,28 @@ def race(run: Callable[[int], int]) -> list[int]:
 @pytest.mark.parametrize("api", ["json", "xml"])
 def test_one_of_twenty_create_only_writers_wins(emulator: GcsEmulator, http: httpx.Client, name: str, api: str) -> None:
     """Of 20 racing writers that want to create an object exactly one does, and its bytes are the ones that stay."""
+    racers = [httpx.Client(base_url=emulator.url, trust_env=False) for _ in range(RACERS)]
+    for racer in racers:
+        racer.head(f"/{name}")  # connected before the race begins
 
     def put(racer: int) -> int:
-        body = f"racer {racer}".encode()
         if api == "xml":
-            url = f"{emulator.url}/{name}/log/0.json"
-            answer = httpx.put(url, content=body, headers={"x-goog-if-generation-match": "0"}, trust_env=False)
+            headers = {"x-goog-if-generation-match": "0"}
+            answer = racers[racer].put(f"/{name}/{target}", content=bytes([racer]), headers=headers)
         else:
-            url = f"{emulator.url}/upload/storage/v1/b/{name}/o?uploadType=media&name=log/0.json&ifGenerationMatch=0"
-            answer = httpx.post(url, content=body, trust_env=False)
+            url = f"/upload/storage/v1/b/{name}/o?uploadType=media&name={target}&ifGenerationMatch=0"
+            answer = racers[racer].post(url, content=bytes([racer]))
         if answer.status_code == 200:
-            winners.append(body)
+            winners.append(racer)
         return answer.status_code
 
-    winners: list[bytes] = []
-    assert race(put) == [200] + [412] * (RACERS - 1)
-    assert [http.get(f"/{name}/log/0.json").content] == winners
+    for lap in range(10):
+        target = f"log/{lap}.json"
+        winners: list[int] = []
+        assert race(put) == [200] + [412] * (RACERS - 1)
+        assert list(http.get(f"/{name}/{target}").content) == winners
+    for racer in racers:
+        racer.close()
 
 
 def test_one_of_twenty_conditional_overwriters_wins(emulator: GcsEmulator, bucket: gcs.Bucket) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import product
 from xml.etree.ElementTree import Element
 
-import google.cloud.storage as gcs  # type: ignore[import-untyped]
+import google.cloud.storage as gcs
 import httpx
 import pytest
 from defusedxml import ElementTree

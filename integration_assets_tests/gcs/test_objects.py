@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import md5
 
-import google.cloud.storage as gcs  # type: ignore[import-untyped]
+import google.cloud.storage as gcs
 import httpx
 import pytest
 from google.api_core.exceptions import BadRequest, NotFound, PreconditionFailed, RequestRangeNotSatisfiable
@@ -72,6 +73,16 @@ def test_ranges(http: httpx.Client, bucket: gcs.Bucket, header: str, status: int
             assert answer.headers["content-range"] == "bytes */10"
 
 
+def test_head_tells_what_get_would(http: httpx.Client, bucket: gcs.Bucket) -> None:
+    """HEAD on both APIs gives length and headers and no body, as a reader by ranges asks first."""
+    bucket.blob("digits").upload_from_string(b"0123456789")
+    for url in (f"/{bucket.name}/digits", f"/storage/v1/b/{bucket.name}/o/digits?alt=media"):
+        head = http.head(url)
+        assert (head.status_code, head.content, head.headers["content-length"]) == (200, b"", "10")
+        assert head.headers["x-goog-generation"] == http.get(url).headers["x-goog-generation"]
+    assert http.head(f"/{bucket.name}/missing").status_code == 404
+
+
 def test_the_client_sees_ranges(bucket: gcs.Bucket) -> None:
     """google-cloud-storage reads ranges, and an empty object."""
     blob = bucket.blob("digits")
@@ -98,6 +109,37 @@ def test_checksums_are_told_and_checked(bucket: gcs.Bucket, http: httpx.Client) 
     url = f"/upload/storage/v1/b/{bucket.name}/o?uploadType=media&name=b"
     assert http.post(url, content=b"other", headers={"x-goog-hash": f"crc32c={blob.crc32c}"}).status_code == 400
     assert not bucket.blob("b").exists()
+
+
+def test_a_reader_never_sees_half_a_write(http: httpx.Client, emulator: GcsEmulator, name: str) -> None:
+    """While an object is overwritten again and again every read gets one whole version, with that version's headers."""
+    url = f"{emulator.url}/{name}/hot"
+
+    def overwrite(_: int) -> None:
+        with httpx.Client(trust_env=False) as writer:
+            for number in range(40):
+                writer.put(url, content=bytes([number]) * (50_000 + number))
+
+    http.put(url, content=b"first")
+    generations = []
+    with ThreadPoolExecutor(2) as pool:
+        writers = [pool.submit(overwrite, number) for number in range(2)]
+        while not all(writer.done() for writer in writers):
+            answer = http.get(url)
+            digest = b64encode(md5(answer.content, usedforsecurity=False).digest()).decode()
+            assert f"md5={digest}" in answer.headers["x-goog-hash"]
+            generations.append(int(answer.headers["x-goog-generation"]))
+    assert [writer.result() for writer in writers] == [None, None]
+    assert generations == sorted(generations)
+
+
+def test_metadata_in_headers(http: httpx.Client, bucket: gcs.Bucket) -> None:
+    """What the XML API takes as headers the JSON API gives as metadata, and back, in any script."""
+    headers = {b"content-type": b"text/csv", b"x-goog-meta-city": "Zürich".encode()}
+    assert http.put(f"/{bucket.name}/a", headers=headers, content=b"x").status_code == 200
+    blob = bucket.get_blob("a")
+    assert (blob.content_type, blob.metadata) == ("text/csv", {"city": "Zürich"})
+    assert http.head(f"/{bucket.name}/a").headers["x-goog-meta-city"].encode() == "Zürich".encode()
 
 
 def test_metadata_is_merged_and_counted(bucket: gcs.Bucket) -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
-import google.cloud.storage as gcs  # type: ignore[import-untyped]
+import google.cloud.storage as gcs
 import httpx
 import pytest
 from google.api_core.exceptions import PreconditionFailed
-from google.cloud.storage.retry import DEFAULT_RETRY  # type: ignore[import-untyped]
+from google.cloud.storage.retry import DEFAULT_RETRY
 
 from integration_assets_tests.gcs.process import GcsEmulator
 
@@ -99,3 +101,20 @@ def test_a_restart_finds_everything_and_the_end_is_certain(tmp_path: Path) -> No
         assert (answer.content, answer.headers["x-goog-generation"]) == (b"bytes", written)
         again = httpx.put(f"{emulator.url}/kept/a/b", content=b"new", trust_env=False).headers["x-goog-generation"]
         assert int(again) > int(written)
+
+
+def test_the_emulator_ends_with_its_parent(tmp_path: Path) -> None:
+    """When the parent dies without a word, so does the emulator."""
+    code = (
+        "import os, pathlib, sys\n"
+        "from integration_assets_tests.gcs.process import GcsEmulator\n"
+        "print(GcsEmulator(pathlib.Path(sys.argv[1])).__enter__().url, flush=True)\n"
+        "os._exit(0)\n"
+    )
+    root = Path(__file__).parents[2]
+    # The emulator inherits standard error: its end is seen only once the emulator too is gone.
+    parent = subprocess.run(  # noqa: S603  (our own interpreter and code)
+        [sys.executable, "-c", code, str(tmp_path)], cwd=root, capture_output=True, text=True, timeout=60, check=True
+    )
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(parent.stdout.strip(), trust_env=False)

@@ -6,11 +6,11 @@ import os
 from hashlib import md5
 from io import BytesIO
 
-import google.cloud.storage as gcs  # type: ignore[import-untyped]
+import google.cloud.storage as gcs
 import httpx
 import pytest
 from google.api_core.exceptions import PreconditionFailed
-from google.cloud.storage.retry import DEFAULT_RETRY  # type: ignore[import-untyped]
+from google.cloud.storage.retry import DEFAULT_RETRY
 
 from integration_assets_tests.gcs.process import GcsEmulator
 
