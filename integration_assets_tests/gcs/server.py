@@ -81,15 +81,15 @@ class Handler(BaseHTTPRequestHandler):
             {name.lower(): value.encode("latin-1").decode(errors="replace") for name, value in self.headers.items()},
             body,
         )
-        ours = request.parts[0] == ADMIN
+        fault = None
         try:
-            fault = None if ours else self.server.faults.strike(f"{self.command} {unquote(self.path)}")
+            if request.parts[0] != ADMIN:
+                fault = self.server.faults.strike(f"{self.command} {unquote(self.path)}")
             if fault == "reset":
                 self._reset()
                 return
             answer = self.server.answer(request)
         except Refusal as refusal:
-            fault = None
             answer = _refused(refusal, as_json=request.parts[0] in _JSON_ROOTS)
         except ConnectionError:  # the client went away in the middle of its body
             self.close_connection = True
