@@ -12,6 +12,7 @@ from integration_assets.errors import IntegrationError, PageTokenExpiredError, S
 from integration_assets.extract.client import SourceClient
 from integration_assets.ingest import Feed, Job, Watch, ingest
 from integration_assets.land.duckdb import DuckDBWarehouse
+from integration_assets.land.gcs import storage_options
 from integration_assets.land.lake import Lake, LakeTable
 from integration_assets.land.quarantine import Quarantine
 from integration_assets.land.warehouse import MergeResult, Target, Warehouse
@@ -38,9 +39,10 @@ class Stores:
     @classmethod
     def from_settings(cls, settings: Settings, say: Say | None = None) -> Stores:
         """The stores that the settings name; nothing is opened or written yet. `say` is told of waits for other runs."""
+        options = storage_options(settings.lake_uri, settings.environ)
         return cls(
-            Lake(settings.lake_uri),
-            Quarantine(settings.lake_uri),
+            Lake(settings.lake_uri, options),
+            Quarantine(settings.lake_uri, options),
             DuckDBWarehouse(settings.warehouse_uri, wait_seconds=settings.warehouse_wait, on_wait=say),
         )
 
@@ -227,6 +229,7 @@ def outcome(receipts: Sequence[Receipt]) -> Receipt | None:
     reasons = tuple(dict.fromkeys(reason for receipt in receipts for reason in receipt.reasons))[:10]
     return replace(
         last,
+        outcome="committed" if any(receipt.outcome == "committed" for receipt in receipts) else last.outcome,
         slice=(first.slice[0], last.slice[1]),
         watermark_before=first.watermark_before,
         reasons=reasons,

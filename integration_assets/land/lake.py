@@ -14,6 +14,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 from integration_assets.errors import LakeError, LakeNewerThanContractError, ReplanError, RescheduleError
 from integration_assets.land import reading
 from integration_assets.land.committing import Proposal, commit, ticket
+from integration_assets.land.gcs import check_bucket, is_bucket
 from integration_assets.land.reading import LakeFile
 from integration_assets.land.state import LakeState, carry, entries, read_state
 from integration_assets.land.store import Store, VersionsGoneError
@@ -41,6 +42,8 @@ class Lake:
 
     def check(self) -> None:
         """Prove that the root can be written, by writing and deleting a small file. Raises `LakeError`."""
+        if is_bucket(self.uri):
+            check_bucket(self.uri)
         root = Store(self.uri, self._options)
         path = f"_probe-{uuid4().hex}"
         with root.guard("write"):

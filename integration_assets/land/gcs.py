@@ -1,0 +1,71 @@
+"""A lake in a bucket of Google Cloud Storage: how its store is reached, and whether it can be used at all.
+
+Credentials are the environment's (application default: a service-account file, workload identity, a developer's login) and are
+never a setting of ours. `STORAGE_EMULATOR_HOST`, Google's own variable, points everything at an emulator.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from integration_assets.errors import LakeError, RescheduleError
+
+NEEDED = ("storage.objects.create", "storage.objects.delete", "storage.objects.get", "storage.objects.list")
+_SCHEME = "gs://"
+
+
+def is_bucket(uri: str) -> bool:
+    """Whether `uri` is in a bucket."""
+    return uri.startswith(_SCHEME)
+
+
+def storage_options(uri: str, environ: Mapping[str, str]) -> dict[str, str]:
+    """What the object store needs to reach `uri`; nothing for a folder, and nothing for Google itself."""
+    host = environ.get("STORAGE_EMULATOR_HOST")
+    if not is_bucket(uri) or not host:
+        return {}
+    account = {"gcs_base_url": host, "disable_oauth": True, "client_email": "", "private_key": "", "private_key_id": ""}
+    return {"google_service_account_key": json.dumps(account), "allow_http": "true", "google_skip_signature": "true"}
+
+
+def check_bucket(uri: str) -> None:
+    """Ask Google whether the bucket is there and we may read and write it. One request; needs no permission itself.
+
+    Raises `LakeError` naming the bucket and what is missing, `RescheduleError` when Google does not answer.
+    """
+    from google.api_core.exceptions import Forbidden, GoogleAPICallError, NotFound, Unauthorized
+    from google.auth.exceptions import GoogleAuthError
+    from google.cloud.storage import Client
+    from requests.exceptions import ConnectionError as UnreachableError
+
+    bucket = urlsplit(uri).netloc
+    try:
+        with Client() as client:
+            granted = client.bucket(bucket).test_iam_permissions(list(NEEDED), timeout=30)
+    except GoogleAuthError as error:
+        raise LakeError(
+            f"no credentials for gs://{bucket}: {error}",
+            field="INTEGRATION_LAKE_URI",
+            remedy="Run as a service account, or log in with gcloud auth application-default login.",
+        ) from None
+    except NotFound:
+        raise LakeError(
+            f"there is no bucket {bucket}", field="INTEGRATION_LAKE_URI", remedy="Create it (docs/gcp.md), or mend the name."
+        ) from None
+    except (Forbidden, Unauthorized):
+        raise _denied(bucket, NEEDED) from None
+    except (GoogleAPICallError, UnreachableError) as error:
+        raise RescheduleError(f"gs://{bucket} does not answer: {error}", remedy="A later run goes on from here.") from None
+    missing = [permission for permission in NEEDED if permission not in granted]
+    if missing:
+        raise _denied(bucket, missing)
+
+
+def _denied(bucket: str, missing: tuple[str, ...] | list[str]) -> LakeError:
+    return LakeError(
+        f"this account lacks {', '.join(missing)} on gs://{bucket}",
+        field="INTEGRATION_LAKE_URI",
+        remedy="Grant it roles/storage.objectUser on that bucket.",
+    )
