@@ -28,7 +28,7 @@ _CONDITIONS = {
 _KNOWN = _CONDITIONS | {
     *("alt", "fields", "prettyPrint", "projection", "project", "userProject", "quotaUser", "key", "userIp", "uploadType"),
     *("name", "upload_id", "generation", "sourceGeneration", "prefix", "delimiter", "startOffset", "endOffset"),
-    *("maxResults", "pageToken", "includeTrailingDelimiter"),
+    *("maxResults", "pageToken", "includeTrailingDelimiter", "permissions"),
     # True answers as they are: no generation but the live one is ever kept, there are no folders and no retention.
     *("versions", "includeFoldersAsPrefixes", "enableObjectRetention"),
 }
@@ -48,6 +48,8 @@ def answer(store: Store, sessions: Sessions, request: Request) -> Answer:  # noq
             return _buckets(store, request)
         case ("storage", "v1", "b", bucket):
             return _bucket(store, request, bucket)
+        case ("storage", "v1", "b", bucket, "iam", "testPermissions") if request.method == "GET":
+            return _permissions(store, request, bucket)
         case ("storage", "v1", "b", bucket, "o") if request.method == "GET":
             return _list(store, request, bucket)
         case ("storage", "v1", "b", bucket, "o", name):
@@ -86,6 +88,13 @@ def _bucket(store: Store, request: Request, name: str) -> Answer:
     else:
         bucket = store.patch_bucket(name, _change(request, bucket_fields), conditions)
     return json_answer(bucket_json(bucket, request.base))
+
+
+def _permissions(store: Store, request: Request, name: str) -> Answer:
+    """Grant all that is asked about: who may not touch the bucket is refused like everywhere else."""
+    store.bucket(name, Conditions())
+    granted = request.query.get("permissions", "").split(",")
+    return json_answer({"kind": "storage#testIamPermissionsResponse", "permissions": granted})
 
 
 def _change(request: Request, choose: Callable[[Fields], Fields]) -> Callable[[Fields], Fields]:

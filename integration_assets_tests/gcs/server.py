@@ -77,7 +77,7 @@ class Handler(BaseHTTPRequestHandler):
         request = Request(
             self.command,
             tuple(unquote(part) for part in url.path.lstrip("/").split("/")),
-            dict(parse_qsl(url.query, keep_blank_values=True)),
+            _query(url.query),
             {name.lower(): value.encode("latin-1").decode(errors="replace") for name, value in self.headers.items()},
             body,
         )
@@ -171,3 +171,11 @@ class Handler(BaseHTTPRequestHandler):
 def _refused(refusal: Refusal, *, as_json: bool) -> Answer:
     kind = "application/json; charset=UTF-8" if as_json else "application/xml; charset=UTF-8"
     return Answer(refusal.status, refusal.as_json() if as_json else refusal.as_xml(), {"Content-Type": kind, **refusal.headers})
+
+
+def _query(text: str) -> dict[str, str]:
+    """Give each parameter once; the values of a repeated one are joined by commas."""
+    values: dict[str, list[str]] = {}
+    for name, value in parse_qsl(text, keep_blank_values=True):
+        values.setdefault(name, []).append(value)
+    return {name: ",".join(several) for name, several in values.items()}

@@ -77,3 +77,15 @@ def test_a_denied_bucket_is_forbidden(emulator: GcsEmulator, bucket: gcs.Bucket,
     assert http.put(f"/{bucket.name}-other/a").status_code == 200
     emulator.allow(bucket.name)
     assert blob.download_as_bytes() == b"x"
+
+
+def test_permissions_can_be_asked_about(client: gcs.Client, emulator: GcsEmulator) -> None:
+    """What an account may do is answered for a bucket that is there, 404 for none, 403 where nothing is allowed."""
+    emulator.create_bucket("asked")
+    wanted = ["storage.objects.create", "storage.objects.get"]
+    assert client.bucket("asked").test_iam_permissions(wanted) == wanted
+    with pytest.raises(NotFound):
+        client.bucket("never-made").test_iam_permissions(wanted)
+    emulator.deny("asked")
+    with pytest.raises(Forbidden):
+        client.bucket("asked").test_iam_permissions(wanted)
