@@ -14,12 +14,13 @@ import pyarrow as pa
 from integration_assets.errors import WarehouseError
 from integration_assets.land import duckdb_merge as sql
 from integration_assets.land.duckdb_session import session
-from integration_assets.land.duckdb_tables import columns, ensure, first, last_merge, qualified, record
+from integration_assets.land.duckdb_tables import columns, ensure, first, last_merge, qualified, quote, record
+from integration_assets.land.merging import Changes, Plan, plan_merge
 from integration_assets.land.store import VersionsGoneError
-from integration_assets.land.warehouse import EXTRACTED_AT, RUN_ID, MergeResult, Target
+from integration_assets.land.warehouse import MergeResult, Target, identity
 
 if TYPE_CHECKING:
-    from integration_assets.land.lake import LakeFile, LakeTable
+    from integration_assets.land.lake import LakeTable
 
 _TRIES = 3
 
@@ -64,6 +65,17 @@ class DuckDBWarehouse:
             last = last_merge(con, source, stream)
         return last.version if last else None
 
+    def doubled_keys(self, target: Target) -> int:
+        """How many keys (in an append table: keys with their version) have more than one row; 0 without key or table."""
+        if not target.key or not self.path.exists():
+            return 0
+        with self._session() as con:
+            if not columns(con, target):
+                return 0
+            names = ", ".join(quote(name) for name in identity(target))
+            found = first(con, f"SELECT count(*) FROM (SELECT 1 FROM {qualified(target)} GROUP BY {names} HAVING count(*) > 1)")
+        return int(found[0]) if found else 0
+
     def query(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] | None = None) -> pa.Table:
         """The rows that `sql` selects, timestamps in UTC. Raises `WarehouseError` if there is no warehouse yet."""
         if not self.path.exists():
@@ -98,70 +110,27 @@ class DuckDBWarehouse:
 def _merge(
     con: duckdb.DuckDBPyConnection, target: Target, lake_table: LakeTable, run_id: str, started: float, *, rebuild: bool
 ) -> MergeResult:
-    lake, version = lake_table.identity(), lake_table.version()
     last = last_merge(con, target.source, target.stream)
-    # A lake table that was deleted and made anew counts its versions from zero.
-    before = last.version if last and last.lake == lake else None
-    if version is None or (version == before and not rebuild):
-        return _result(con, target, last.version if last else None, before, 0, sql.Changes(), started)
-    files, gone = _new_files(lake_table, before, version, rebuild=rebuild)
-    emptied = target.disposition == "replace" and _is_empty(lake_table)
-    if target.disposition == "replace" and not gone and files:
-        files = [file for file in files if file.version == files[-1].version]
-    schema = _staged_schema(target, lake_table)
-    rows = sql.stage(con, lake_table.scan(files, schema.names) if files and not emptied else (), schema)
+    reached = last.version if last else None
+    plan = plan_merge(target, lake_table, last, there=bool(columns(con, target)), rebuild=rebuild)
+    if plan is None:
+        return _result(con, target, reached, reached, 0, Changes(), started)
+    rows = sql.stage(con, lake_table.scan(plan.files, plan.schema.names) if plan.files else (), plan.schema)
     with _transaction(con):
         ensure(con, target)
-        known = before is not None
-        changes = sql.replace_all(con, target) if emptied else _apply(con, target, rows, gone=gone, known=known)
-        result = _result(con, target, last.version if last else None, version, rows, changes, started)
-        record(con, target, result, lake, run_id)
+        changes = _apply(con, target, plan, rows)
+        result = _result(con, target, reached, plan.version, rows, changes, started)
+        record(con, target, result, plan.lake, run_id)
     con.execute(f"DROP TABLE IF EXISTS {sql.STAGED}")
     return result
 
 
-def _is_empty(lake_table: LakeTable) -> bool:
-    """Whether the newest full snapshot had no record; the stream allows that, or it would not have been committed."""
-    receipt = lake_table.state().receipt
-    return receipt is not None and receipt.accepted == 0
-
-
-def _new_files(lake_table: LakeTable, before: int | None, version: int, *, rebuild: bool) -> tuple[list[LakeFile], bool]:
-    """The files to merge, and whether they are the whole snapshot instead of what is new."""
-    if before is not None and not rebuild:
-        try:
-            return lake_table.files(before, version), False
-        except VersionsGoneError:
-            pass
-    return lake_table.snapshot_files(version), True
-
-
-def _staged_schema(target: Target, lake_table: LakeTable) -> pa.Schema:
-    """The lake's columns that the table takes. Raises `WarehouseError` if the lake does not have them yet."""
-    schema = lake_table.schema()
-    names = [*target.contract_schema.names, sql.DELETED, EXTRACTED_AT, RUN_ID]
-    missing = [name for name in names if name not in schema.names]
-    if missing:
-        raise WarehouseError(
-            f"the lake's table at {lake_table.uri} has no column {', '.join(missing)}",
-            field=missing[0],
-            remedy="Sync the stream with this code first; that adds the contract's columns to the lake.",
-        )
-    return pa.schema([schema.field(name) for name in names])
-
-
-def _apply(con: duckdb.DuckDBPyConnection, target: Target, rows: int, *, gone: bool, known: bool) -> sql.Changes:
-    if not rows:
-        return sql.Changes()
-    if target.disposition == "merge":
-        return sql.merge(con, target)
-    if target.disposition == "replace":
-        if gone:
-            sql.keep_newest_extraction(con)
-        return sql.replace_all(con, target)
-    if gone and known and not target.key:
-        return sql.replace_all(con, target)
-    return sql.append(con, target)
+def _apply(con: duckdb.DuckDBPyConnection, target: Target, plan: Plan, rows: int) -> Changes:
+    if plan.action is None or (not rows and plan.files):
+        return Changes()
+    if plan.newest_only and rows:
+        sql.keep_newest_extraction(con)
+    return {"merge": sql.merge, "append": sql.append, "replace": sql.replace_all}[plan.action](con, target)
 
 
 @contextmanager
@@ -181,7 +150,7 @@ def _result(
     before: int | None,
     after: int | None,
     rows: int,
-    changes: sql.Changes,
+    changes: Changes,
     started: float,
 ) -> MergeResult:
     total = first(con, f"SELECT count(*) FROM {qualified(target)}") if columns(con, target) else None

@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 
 from integration_assets.land.duckdb_tables import columns, first, qualified, quote
-from integration_assets.land.warehouse import DELETED_AT, EXTRACTED_AT, RUN_ID, Target
+from integration_assets.land.merging import Changes
+from integration_assets.land.warehouse import DELETED, DELETED_AT, EXTRACTED_AT, RUN_ID, Target
 
 STAGED = "temp.main.staged"
 ARRIVAL = "_arrival"
-DELETED = "_deleted"
-
-
-@dataclass(frozen=True)
-class Changes:
-    """Rows of the table that are new, changed, and marked or taken as deleted."""
-
-    inserted: int = 0
-    updated: int = 0
-    deleted: int = 0
 
 
 def stage(con: duckdb.DuckDBPyConnection, batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> int:

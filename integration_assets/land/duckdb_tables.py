@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 
 from integration_assets.errors import WarehouseError
+from integration_assets.land.merging import Recorded
 from integration_assets.land.warehouse import DELETED_AT, EXTRACTED_AT, RUN_ID, MergeResult, Target
 
 LEDGER = "integration_assets.ledger"
@@ -19,14 +19,6 @@ _COMMENTS = {
     EXTRACTED_AT: "When the pull that brought this version began.",
     RUN_ID: "The run that pulled this version.",
 }
-
-
-@dataclass(frozen=True)
-class Recorded:
-    """The last merge: the lake version it reached, and the id of the lake table it read."""
-
-    version: int
-    lake: str | None
 
 
 def first(con: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence[Any] = ()) -> tuple[Any, ...] | None:

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
     from integration_assets.land.lake import LakeTable
 
+DELETED = "_deleted"
+"""In the lake: whether the row is a tombstone."""
 DELETED_AT = "_deleted_at"
 EXTRACTED_AT = "_extracted_at"
 RUN_ID = "_run_id"
@@ -26,6 +28,12 @@ class Target:
     disposition     : `append`, `merge` or `replace`.
     tombstones      : the API says when a record is gone; a view `<stream>_live` then shows those that are not.
     required        : columns that are never null.
+    json            : columns that hold JSON text.
+    contract_hash   : the contract's; labels the table where the warehouse has labels.
+    partition_by    : a date or timestamp column whose days the table is partitioned by, where the warehouse has partitions;
+                      None takes `version`. One that never changes makes merges cheapest.
+    cluster_by      : columns that the table is sorted by, where the warehouse does that; empty takes `key`.
+    maximum_bytes_billed : a merge that would scan more is refused, where the warehouse bills by bytes; None takes its default.
     """
 
     source: str
@@ -37,6 +45,11 @@ class Target:
     disposition: str
     tombstones: bool = False
     required: tuple[str, ...] = ()
+    json: tuple[str, ...] = ()
+    contract_hash: str = ""
+    partition_by: str | None = None
+    cluster_by: tuple[str, ...] = ()
+    maximum_bytes_billed: int | None = None
 
 
 @dataclass(frozen=True)
@@ -49,6 +62,9 @@ class MergeResult:
     rows_total                 : rows in the table afterwards, deleted ones included.
     seconds                    : wall time, waiting for the warehouse included.
     table                      : the table's name.
+    bytes_billed               : what the merge cost, where the warehouse bills by bytes.
+    slot_seconds               : the warehouse's own working time, where it says so.
+    dry_run_bytes              : what the merge would scan at most, told by a dry run before it: nothing pruned.
     """
 
     lake_version_before: int | None
@@ -60,6 +76,15 @@ class MergeResult:
     rows_total: int
     seconds: float
     table: str
+    bytes_billed: int | None = None
+    slot_seconds: float | None = None
+    dry_run_bytes: int | None = None
+
+
+def identity(target: Target) -> tuple[str, ...]:
+    """The columns that no two rows of the table share: the key, and in an append table the version with it."""
+    versioned = target.disposition == "append" and target.version and target.version not in target.key
+    return (*target.key, target.version) if target.key and versioned and target.version else target.key
 
 
 class Warehouse(Protocol):
@@ -73,6 +98,9 @@ class Warehouse(Protocol):
 
     def version(self, source: str, stream: str) -> int | None:
         """The lake version that the stream's table has reached; None if it was never merged."""
+
+    def doubled_keys(self, target: Target) -> int:
+        """How many keys have more than one row; 0 in a table without a key. For an append table, keys with their version."""
 
     def query(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] | None = None) -> pa.Table:
         """The rows that `sql` selects."""

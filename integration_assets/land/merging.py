@@ -1,0 +1,120 @@
+"""What every warehouse's merge begins with: which of the lake's files it takes, and what it does with their rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import pyarrow as pa
+
+from integration_assets.errors import WarehouseError
+from integration_assets.land.store import VersionsGoneError
+from integration_assets.land.warehouse import DELETED, EXTRACTED_AT, RUN_ID, Target
+
+if TYPE_CHECKING:
+    from integration_assets.land.lake import LakeFile, LakeTable
+
+Action = Literal["merge", "append", "replace"]
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """The last merge: the lake version it reached, and the id of the lake table it read."""
+
+    version: int
+    lake: str | None
+
+
+@dataclass(frozen=True)
+class Changes:
+    """Rows of the table that are new, changed, and marked or taken as deleted."""
+
+    inserted: int = 0
+    updated: int = 0
+    deleted: int = 0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One merge to do.
+
+    lake, version : the lake table's id, and the version that the table will have reached.
+    before        : the version from which the files begin; None begins with the first.
+    files         : the data files to read, in the lake's order; none where nothing but the version is new.
+    snapshot      : `files` are the whole table instead of what is new.
+    schema        : the columns of the files that the table takes.
+    action        : what to do with the rows; None leaves the table's rows alone.
+    newest_only   : of the files' rows only those of the newest pull count.
+    """
+
+    lake: str | None
+    version: int
+    before: int | None
+    files: Sequence[LakeFile]
+    snapshot: bool
+    schema: pa.Schema
+    action: Action | None
+    newest_only: bool
+
+
+def plan_merge(target: Target, lake_table: LakeTable, last: Recorded | None, *, there: bool, rebuild: bool) -> Plan | None:
+    """What a merge has to do; None when the table is up to date or the lake is not there.
+
+    last    : what the warehouse recorded of the stream's last merge.
+    there   : whether the warehouse has the table; one that was dropped is built again from the snapshot.
+    rebuild : read the snapshot although single versions were wanted.
+    Raises `WarehouseError` when the lake lacks a column of the contract.
+    """
+    lake, version = lake_table.identity(), lake_table.version()
+    # A lake table that was deleted and made anew counts its versions from zero.
+    before = last.version if last and last.lake == lake and there else None
+    if version is None or (version == before and not rebuild):
+        return None
+    files, snapshot = _new_files(lake_table, before, version, rebuild=rebuild)
+    action: Action | None = _action(target, files, snapshot=snapshot, known=before is not None)
+    if target.disposition == "replace" and _is_empty(lake_table):
+        files, action = [], "replace"
+    elif target.disposition == "replace" and files and not snapshot:
+        files = [file for file in files if file.version == files[-1].version]
+    newest_only = target.disposition == "replace" and snapshot
+    return Plan(lake, version, before, files, snapshot, staged_schema(target, lake_table), action, newest_only)
+
+
+def _new_files(lake_table: LakeTable, before: int | None, version: int, *, rebuild: bool) -> tuple[list[LakeFile], bool]:
+    """The files to merge, and whether they are the whole snapshot instead of what is new."""
+    if before is not None and not rebuild:
+        try:
+            return lake_table.files(before, version), False
+        except VersionsGoneError:
+            pass
+    return lake_table.snapshot_files(version), True
+
+
+def _is_empty(lake_table: LakeTable) -> bool:
+    """Whether the newest full snapshot had no record; the stream allows that, or it would not have been committed."""
+    receipt = lake_table.state().receipt
+    return receipt is not None and receipt.accepted == 0
+
+
+def _action(target: Target, files: Sequence[LakeFile], *, snapshot: bool, known: bool) -> Action | None:
+    if not files:
+        return None
+    if target.disposition == "merge":
+        return "merge"
+    # Rows without a key cannot be told from those that are there: the snapshot takes their place.
+    return "replace" if target.disposition == "replace" or (snapshot and known and not target.key) else "append"
+
+
+def staged_schema(target: Target, lake_table: LakeTable) -> pa.Schema:
+    """The lake's columns that the table takes. Raises `WarehouseError` if the lake does not have them yet."""
+    schema = lake_table.schema()
+    names = [*target.contract_schema.names, DELETED, EXTRACTED_AT, RUN_ID]
+    missing = [name for name in names if name not in schema.names]
+    if missing:
+        raise WarehouseError(
+            f"the lake's table at {lake_table.uri} has no column {', '.join(missing)}",
+            field=missing[0],
+            remedy="Sync the stream with this code first; that adds the contract's columns to the lake.",
+        )
+    return pa.schema([schema.field(name) for name in names])
