@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 from integration_assets.errors import LakeError, RescheduleError
 
 NEEDED = ("storage.objects.create", "storage.objects.delete", "storage.objects.get", "storage.objects.list")
+PATIENCE = 30.0
+"""Seconds that the bucket may take to answer."""
 _SCHEME = "gs://"
 
 
@@ -35,15 +37,18 @@ def check_bucket(uri: str) -> None:
 
     Raises `LakeError` naming the bucket and what is missing, `RescheduleError` when Google does not answer.
     """
-    from google.api_core.exceptions import Forbidden, GoogleAPICallError, NotFound, Unauthorized
+    from google.api_core.exceptions import Forbidden, GoogleAPIError, NotFound, Unauthorized
     from google.auth.exceptions import GoogleAuthError
     from google.cloud.storage import Client
+    from google.cloud.storage.retry import DEFAULT_RETRY
     from requests.exceptions import ConnectionError as UnreachableError
 
     bucket = urlsplit(uri).netloc
     try:
         with Client() as client:
-            granted = client.bucket(bucket).test_iam_permissions(list(NEEDED), timeout=30)
+            granted = client.bucket(bucket).test_iam_permissions(
+                list(NEEDED), timeout=PATIENCE, retry=DEFAULT_RETRY.with_timeout(PATIENCE)
+            )
     except GoogleAuthError as error:
         raise LakeError(
             f"no credentials for gs://{bucket}: {error}",
@@ -56,7 +61,7 @@ def check_bucket(uri: str) -> None:
         ) from None
     except (Forbidden, Unauthorized):
         raise _denied(bucket, NEEDED) from None
-    except (GoogleAPICallError, UnreachableError) as error:
+    except (GoogleAPIError, UnreachableError) as error:
         raise RescheduleError(f"gs://{bucket} does not answer: {error}", remedy="A later run goes on from here.") from None
     missing = [permission for permission in NEEDED if permission not in granted]
     if missing:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -29,10 +29,11 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class World:
-    """The sandbox source over a running upstream, with an own lake and warehouse in `folder`."""
+    """The sandbox source over a running upstream, with an own lake and warehouse in `folder`, or where `elsewhere` says."""
 
     upstream: SandboxProcess
     folder: Path
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def environ(self) -> dict[str, str]:
@@ -42,6 +43,7 @@ class World:
             "INTEGRATION_WAREHOUSE_URI": str(self.folder / "warehouse.duckdb"),
             "INTEGRATION_NYC_OPS_BASE_URL": self.upstream.url,
             "NYC_OPS_KEY": self.upstream.key,
+            **self.elsewhere,
         }
 
     @property
@@ -114,8 +116,3 @@ def _typed(value: Any, type_: pa.DataType) -> Any:  # noqa: ANN401 - JSON
     if pa.types.is_timestamp(type_):
         return datetime.fromisoformat(value)
     return float(value) if pa.types.is_floating(type_) else value
-
-
-def quick(receipt: Receipt) -> Receipt:
-    """A receipt without what differs from run to run."""
-    return replace(receipt, seconds=0, started_at="", finished_at="", run_id="")
