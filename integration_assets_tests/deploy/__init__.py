@@ -1,0 +1,1 @@
+"""The production overlays, as far as a machine without docker, cluster and cloud can check them."""
