@@ -166,23 +166,24 @@ def wanted_columns(target: Target) -> dict[str, SchemaField]:
     return found | own
 
 
-def ensure(client: Client, names: Names, target: Target, partition: str) -> dict[str, SchemaField]:
+def ensure(client: Client, names: Names, target: Target, table: Table | None, partition: str) -> dict[str, SchemaField]:
     """Make the stream's table, or grow it by the contract's new columns; returns its columns.
 
+    table     : the table as it is, None if there is none.
     partition : DAY, MONTH or YEAR.
     Raises `WarehouseError` when a type changed.
     """
     wanted = wanted_columns(target)
-    table = find(client, names, target)
     if table is None:
         ensure_own(client, names)
         dataset(client, names.dataset(target.source), names.location)
-        table = client.create_table(_new_table(names, target, wanted, partition), exists_ok=True)
+        # Before the table: whoever finds the table then finds the row as well.
         _merged_row(client, names, target)
-        _live_view(client, names, target, table)
+        table = client.create_table(_new_table(names, target, wanted, partition), exists_ok=True)
     if _grow(table, wanted, target):
         table.labels = {**table.labels, **_labels(target)}
         table = client.update_table(table, ["schema", "labels"])
+    if target.tombstones:
         _live_view(client, names, target, table)
     return {field.name: field for field in table.schema}
 
@@ -247,10 +248,15 @@ def _same(one: SchemaField, other: SchemaField) -> bool:
 
 
 def _live_view(client: Client, names: Names, target: Target, table: Table) -> None:
-    if not target.tombstones:
-        return
-    shown = ", ".join(quote(field.name) for field in table.schema if field.name not in _TECHNICAL)
+    """Show what is not deleted in a view, which names its columns and so is made again when there are more."""
+    shown = [field.name for field in table.schema if field.name not in _TECHNICAL]
     source = names.table(target)
-    view = f"CREATE OR REPLACE VIEW {quote(source + '_live')} AS SELECT {shown} FROM {quote(source)} WHERE {DELETED_AT} IS NULL"
+    try:
+        if [field.name for field in client.get_table(source + "_live").schema] == shown:
+            return
+    except NotFound:
+        pass
+    listed = ", ".join(quote(name) for name in shown)
+    view = f"CREATE OR REPLACE VIEW {quote(source + '_live')} AS SELECT {listed} FROM {quote(source)} WHERE {DELETED_AT} IS NULL"
     config = QueryJobConfig(labels=_labels(target))
     client.query(view, job_config=config, location=names.location, project=names.project).result()

@@ -38,7 +38,7 @@ def column(field: pa.Field, *, required: bool = False, json: bool = False, descr
     parts = [column(type_.field(i)) for i in range(type_.num_fields)] if pa.types.is_struct(type_) else []
     mode = "REPEATED" if repeated else "REQUIRED" if required else "NULLABLE"
     kind = "JSON" if json else _kind(field, type_)
-    return SchemaField(field.name, kind, mode, description=description or None, fields=parts)
+    return SchemaField(field.name, kind, mode, description=description, fields=parts)
 
 
 def _is_list(type_: pa.DataType) -> bool:

@@ -51,6 +51,7 @@ class BigQueryEmulator:
         environ = inherited | {"HOME": str(home), "NO_PROXY": "127.0.0.1,localhost", "no_proxy": "127.0.0.1,localhost"}
         environ |= {"STORAGE_EMULATOR_HOST": self._gcs_url} if self._gcs_url else {}
         arguments = ["--host", "127.0.0.1", "--port", str(port), "--grpc-port", str(grpc_port), "--project", PROJECT]
+        arguments += ["--data-dir", str(self.folder / "data")]
         with (self.folder / "emulator.log").open("ab") as log:
             self._child = subprocess.Popen(  # noqa: S603 - our own interpreter and script
                 [

@@ -5,11 +5,43 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from typing import Any
 
 
 def _end_with_parent() -> None:
     sys.stdin.buffer.read()
     os._exit(0)
+
+
+class _Cursor:
+    """A cursor that knows whether a transaction is open, and says so where DuckDB would break the transaction off."""
+
+    def __init__(self, cursor: Any) -> None:  # noqa: ANN401 - a DuckDB cursor, which only that environment has
+        self._cursor = cursor
+        self._open = False
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+        return getattr(self._cursor, name)
+
+    def execute(self, sql: str, *arguments: Any) -> Any:  # noqa: ANN401
+        """As the cursor, except that a transaction cannot begin within one."""
+        word = sql.lstrip()[:8].upper()
+        if word.startswith("BEGIN") and self._open:
+            from duckdb import TransactionException
+
+            raise TransactionException("there is a transaction already")
+        done = self._cursor.execute(sql, *arguments)
+        if word.startswith(("BEGIN", "COMMIT", "ROLLBACK")):
+            self._open = word.startswith("BEGIN")
+        return done
+
+
+def _mend_merge() -> None:
+    """Let MERGE run within a transaction: local-bigquery 0.3.2 tries BEGIN there, and DuckDB 1.5 then aborts the transaction."""
+    from local_bigquery.jobs import query  # type: ignore[import-not-found]
+
+    execute = query.execute
+    query.execute = lambda cursor, *arguments, **named: execute(_Cursor(cursor), *arguments, **named)
 
 
 def main() -> None:
@@ -21,6 +53,7 @@ def main() -> None:
         import_extension(name)
     from local_bigquery import cli  # type: ignore[import-not-found]
 
+    _mend_merge()
     cli.main(sys.argv[1:])
 
 

@@ -1,0 +1,261 @@
+"""The SQL of a merge on BigQuery: staged lake rows into a table, in one transaction with what is remembered of it.
+
+What a merge scans. A key's old row may lie in any partition, because a record's version moves it, so the days to touch are
+looked up first: that reads the key and the partition column of the whole table and nothing else. The MERGE then names those
+days, which prunes both what it reads and what it writes again: all columns, but of those days only. An append looks for
+versions that are there already, which can only lie in the staged rows' own days. Where records change that are scattered
+over all days, all days are rewritten; partitioning by a column that never changes (`Target.partition_by`) does not help
+that, clustering by the key does for keys that grow with time.
+
+Which of several versions is the newest: the greater version, then the later extraction. DuckDB breaks what ties are left
+by order of arrival; BigQuery knows no order of rows, so the row's text decides, the same in every repetition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+from google.cloud.bigquery import SchemaField
+
+from integration_assets.land.bigquery_tables import Names, partition_column, quote
+from integration_assets.land.bigquery_types import spelled
+from integration_assets.land.merging import Plan
+from integration_assets.land.warehouse import DELETED, DELETED_AT, EXTRACTED_AT, RUN_ID, Target
+
+MOVED = "another merge of this stream was first"
+
+_SCRIPT = """
+DECLARE days ARRAY<{day_type}>;
+DECLARE rows_before, touched, inserted, updated, deleted, rows_total INT64 DEFAULT 0;
+BEGIN TRANSACTION;
+UPDATE {merged} SET lake = @lake, lake_version = @version
+WHERE lake IS NOT DISTINCT FROM @lake_before AND lake_version IS NOT DISTINCT FROM @version_before;
+IF @@row_count != 1 THEN RAISE USING MESSAGE = '{moved}'; END IF;
+SET rows_before = (SELECT COUNT(*) FROM {table});
+{work}
+SET rows_total = (SELECT COUNT(*) FROM {table});
+INSERT INTO {ledger} (source, stream, lake_version, merged_at, run_id, rows_read, inserted, updated, deleted, lake)
+VALUES (@source, @stream, @version, CURRENT_TIMESTAMP(), @run_id, @rows_read, inserted, updated, deleted, @lake);
+COMMIT TRANSACTION;
+SELECT inserted, updated, deleted, rows_total;
+"""
+
+_MERGE = """
+{find_days}
+{live};
+SET touched = @@row_count;
+SET inserted = (SELECT COUNT(*) FROM {table}) - rows_before;
+SET updated = touched - inserted;
+IF EXISTS (SELECT 1 FROM {staged} WHERE {deleted_flag}) THEN
+{find_days}
+{gone};
+SET deleted = @@row_count;
+END IF;
+"""
+
+
+@dataclass(frozen=True)
+class Merge:
+    """What the SQL speaks of: the target, its columns as they are in the table, and the staged rows' table, None for no rows."""
+
+    names: Names
+    target: Target
+    columns: Mapping[str, SchemaField]
+    plan: Plan
+    staged: str | None
+    partition: str
+
+    @property
+    def table(self) -> str:
+        """The stream's table as SQL takes it."""
+        return quote(self.names.table(self.target))
+
+    @property
+    def source(self) -> str:
+        """The staged rows that count."""
+        name = quote(self.staged or "")
+        if not self.plan.newest_only:
+            return name
+        return f"(SELECT * FROM {name} WHERE {EXTRACTED_AT} = (SELECT MAX({EXTRACTED_AT}) FROM {name}))"
+
+
+def script(merge: Merge) -> str:
+    """The whole merge. Parameters: lake, version, lake_before, version_before, source, stream, run_id, rows_read."""
+    work = {None: "", "merge": _merge, "append": _append, "replace": _replace}[merge.plan.action]
+    return _SCRIPT.format(
+        day_type=_day_type(merge),
+        merged=quote(merge.names.merged(merge.target.source, merge.target.stream)),
+        moved=MOVED,
+        table=merge.table,
+        ledger=quote(merge.names.ledger),
+        work=work(merge) if callable(work) else "",
+    )
+
+
+def unpruned(merge: Merge) -> str | None:
+    """The statement that a dry run can price before the days are known: the most that the merge may scan."""
+    if merge.staged is None or merge.plan.action is None:
+        return None
+    return _live(merge, pruned=False) if merge.plan.action == "merge" else _insert(merge, merge.plan.action, pruned=False)
+
+
+def _merge(merge: Merge) -> str:
+    return _MERGE.format(
+        find_days=_find_days(merge, _touched_days(merge)),
+        live=_live(merge, pruned=True),
+        gone=_gone(merge),
+        table=merge.table,
+        staged=quote(merge.staged or ""),
+        deleted_flag=DELETED,
+    )
+
+
+def _append(merge: Merge) -> str:
+    by, target = partition_column(merge.target), merge.target
+    days = f"SELECT s.{quote(by)} AS moment FROM {merge.source} AS s" if by and by in _versioned(target) else _touched_days(merge)
+    find = _find_days(merge, days) if target.key else ""
+    return f"{find}\n{_insert(merge, 'append', pruned=True)};\nSET inserted = @@row_count;"
+
+
+def _replace(merge: Merge) -> str:
+    emptied = f"DELETE FROM {merge.table} WHERE TRUE;\nSET deleted = @@row_count;"
+    if merge.staged is None:
+        return emptied
+    return f"{emptied}\n{_insert(merge, 'replace', pruned=False)};\nSET inserted = @@row_count;"
+
+
+def _live(merge: Merge, *, pruned: bool) -> str:
+    """Each key's newest live version, unless the table has a newer one."""
+    written = _written(merge)
+    updates = ", ".join(f"{quote(name)} = {_value(merge, name)}" for name in written if name not in merge.target.key)
+    newest = _newest(merge, f"{DELETED} IS NOT TRUE")
+    return f"""MERGE INTO {merge.table} AS t USING ({newest}) AS s ON {_same_key(merge, pruned=pruned)}
+WHEN MATCHED AND {_not_older(merge.target)} THEN UPDATE SET {updates}
+WHEN NOT MATCHED THEN INSERT ({_list(written)}) VALUES ({", ".join(_value(merge, name) for name in written)})"""
+
+
+def _gone(merge: Merge) -> str:
+    """Mark rows as deleted; an unknown key gets a row of its own, so that a late older version cannot bring it back.
+
+    After the live rows, so that a record that came and went within one merge keeps its values, as in two merges.
+    """
+    target = merge.target
+    changed = {DELETED_AT: _deleted_at(target), EXTRACTED_AT: f"s.{EXTRACTED_AT}", RUN_ID: f"s.{RUN_ID}"}
+    if target.version and target.version not in target.key:
+        changed[target.version] = f"s.{quote(target.version)}"
+    inserted = {name: f"s.{quote(name)}" for name in target.key} | changed
+    by = partition_column(target)
+    if by and by not in inserted:
+        inserted[by] = f"s.{quote(by)}"
+    source = f"SELECT * FROM ({_newest(merge, 'TRUE')}) WHERE {DELETED}"
+    return f"""MERGE INTO {merge.table} AS t USING ({source}) AS s ON {_same_key(merge, pruned=True)}
+WHEN MATCHED AND {_not_older(target)} THEN UPDATE SET {", ".join(f"{quote(n)} = {v}" for n, v in changed.items())}
+WHEN NOT MATCHED THEN INSERT ({_list(list(inserted))}) VALUES ({", ".join(inserted.values())})"""
+
+
+def _insert(merge: Merge, action: str, *, pruned: bool) -> str:
+    """The staged rows; with a key each version once, and when appending only those that are not there yet."""
+    written, names = _written(merge), _versioned(merge.target)
+    chosen = f"SELECT s.* FROM {merge.source} AS s WHERE TRUE"
+    if names:
+        if action == "append":
+            same = " AND ".join(_same(merge.target, name) for name in names)
+            chosen += f" AND NOT EXISTS (SELECT 1 FROM {merge.table} AS t WHERE {same}{_pruning(merge, pruned=pruned)})"
+        order = f"s.{EXTRACTED_AT}, TO_JSON_STRING(s)"
+        chosen += f" QUALIFY ROW_NUMBER() OVER (PARTITION BY {', '.join('s.' + quote(n) for n in names)} ORDER BY {order}) = 1"
+    values = ", ".join(_value(merge, name, tombstones=True) for name in written)
+    return f"INSERT INTO {merge.table} ({_list(written)}) SELECT {values} FROM ({chosen}) AS s"
+
+
+def _versioned(target: Target) -> tuple[str, ...]:
+    """The columns that name one version of a record; none without a key."""
+    both = (*target.key, target.version) if target.version and target.version not in target.key else target.key
+    return both if target.key else ()
+
+
+def _newest(merge: Merge, where: str) -> str:
+    target = merge.target
+    version = f"s.{quote(target.version)} DESC NULLS LAST, " if target.version else ""
+    order = f"{version}s.{EXTRACTED_AT} DESC NULLS LAST, TO_JSON_STRING(s) DESC"
+    key = ", ".join(f"s.{quote(name)}" for name in target.key)
+    return (
+        f"SELECT s.* FROM {merge.source} AS s WHERE {where} QUALIFY ROW_NUMBER() OVER (PARTITION BY {key} ORDER BY {order}) = 1"
+    )
+
+
+def _not_older(target: Target) -> str:
+    """Whether the staged row `s` may overwrite the table's row `t`."""
+    as_new = f"(t.{EXTRACTED_AT} IS NULL OR s.{EXTRACTED_AT} >= t.{EXTRACTED_AT})"
+    if not target.version:
+        return as_new
+    s, t = f"s.{quote(target.version)}", f"t.{quote(target.version)}"
+    return f"({s} > {t} OR ({s} IS NOT NULL AND {t} IS NULL) OR ({s} IS NOT DISTINCT FROM {t} AND {as_new}))"
+
+
+def _same_key(merge: Merge, *, pruned: bool) -> str:
+    return " AND ".join(f"t.{quote(name)} = s.{quote(name)}" for name in merge.target.key) + _pruning(merge, pruned=pruned)
+
+
+def _same(target: Target, name: str) -> str:
+    """Equality of one column. A key has no nulls, and only `=` lets BigQuery join by hash instead of row by row."""
+    s, t = f"s.{quote(name)}", f"t.{quote(name)}"
+    return f"{t} = {s}" if name in target.key else f"({t} = {s} OR ({t} IS NULL AND {s} IS NULL))"
+
+
+def _touched_days(merge: Merge) -> str:
+    """Where the table's rows with staged keys are; of the table this reads the key and the partition column alone."""
+    same = " AND ".join(f"t.{quote(name)} = s.{quote(name)}" for name in merge.target.key)
+    by = quote(partition_column(merge.target) or "")
+    there = f"EXISTS (SELECT 1 FROM {quote(merge.staged or '')} AS s WHERE {same})"
+    return f"SELECT t.{by} AS moment FROM {merge.table} AS t WHERE {there}"
+
+
+def _find_days(merge: Merge, moments: str) -> str:
+    by = partition_column(merge.target)
+    if not by:
+        return ""
+    return f"SET days = ARRAY(SELECT DISTINCT {_day(merge, by, 'm.moment')} FROM ({moments}) AS m WHERE m.moment IS NOT NULL);"
+
+
+def _pruning(merge: Merge, *, pruned: bool) -> str:
+    """The condition that keeps BigQuery to the days in `days`, and to the rows without one."""
+    by = partition_column(merge.target)
+    if not (by and pruned):
+        return ""
+    column = f"t.{quote(by)}"
+    null = "" if by in merge.target.key else f"{column} IS NULL OR "
+    return f" AND ({null}{_day(merge, by, column)} IN UNNEST(days))"
+
+
+def _day_type(merge: Merge) -> str:
+    by = partition_column(merge.target)
+    return spelled(merge.columns[by]) if by else "DATE"
+
+
+def _day(merge: Merge, by: str, expression: str) -> str:
+    return f"{spelled(merge.columns[by])}_TRUNC({expression}, {merge.partition})"
+
+
+def _written(merge: Merge) -> list[str]:
+    """The table's columns that a row sets; a column gone from the contract stays null."""
+    given = {*merge.target.contract_schema.names, EXTRACTED_AT, RUN_ID, DELETED_AT}
+    return [name for name in merge.columns if name in given]
+
+
+def _value(merge: Merge, name: str, *, tombstones: bool = False) -> str:
+    if name == DELETED_AT:
+        return f"IF(s.{DELETED}, {_deleted_at(merge.target)}, NULL)" if tombstones else "CAST(NULL AS TIMESTAMP)"
+    column = f"s.{quote(name)}"
+    # A number that no FLOAT64 holds exactly is rounded in the table; the lake has its digits.
+    return f"PARSE_JSON({column}, wide_number_mode => 'round')" if name in merge.target.json else column
+
+
+def _deleted_at(target: Target) -> str:
+    timed = target.version and pa.types.is_timestamp(target.contract_schema.field(target.version).type)
+    return f"CAST(s.{quote(target.version)} AS TIMESTAMP)" if target.version and timed else f"s.{EXTRACTED_AT}"
+
+
+def _list(names: Sequence[str]) -> str:
+    return ", ".join(quote(name) for name in names)

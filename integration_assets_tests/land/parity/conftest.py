@@ -1,0 +1,58 @@
+"""Every test here runs twice: a local lake with DuckDB, a lake on `gs://` with BigQuery."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from integration_assets.land.duckdb import DuckDBWarehouse
+from integration_assets.land.lake import Lake, LakeTable
+from integration_assets.land.warehouse import Target, Warehouse
+from integration_assets_tests.bigquery.fixtures import (
+    bigquery_client,
+    bigquery_emulator,
+    bigquery_warehouse,
+    gcs_for_bigquery,
+    gcs_lake,
+)
+
+__all__ = ["bigquery_client", "bigquery_emulator", "bigquery_warehouse", "gcs_for_bigquery", "gcs_lake"]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A lake and a warehouse that merges from it."""
+
+    lake: Lake
+    warehouse: Warehouse
+
+    def table(self, stream: str = "orders") -> LakeTable:
+        """The lake's table of a stream of `shop`."""
+        return self.lake.table("shop", stream)
+
+    def rows(self, target: Target, suffix: str = "") -> list[dict[str, Any]]:
+        """The warehouse's rows by id, as plain values; `suffix` names a view beside the table."""
+        name = self.warehouse.table_name(target)
+        name = name[:-1] + suffix + name[-1]
+        found = self.warehouse.query(f"SELECT * FROM {name} ORDER BY 1").to_pylist()
+        return [{key: _utc(value) for key, value in row.items()} for row in found]
+
+    def state(self, target: Target, *columns: str) -> dict[str, tuple[Any, ...]]:
+        """`columns` of each row by its id."""
+        return {row["id"]: tuple(row[name] for name in columns) for row in self.rows(target)}
+
+
+def _utc(value: object) -> object:
+    return value.astimezone(UTC) if isinstance(value, datetime) and value.tzinfo else value
+
+
+@pytest.fixture(params=["duckdb", "bigquery"])
+def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Pair:
+    """The pair under test."""
+    if request.param == "duckdb":
+        return Pair(Lake(str(tmp_path / "lake")), DuckDBWarehouse(str(tmp_path / "warehouse.duckdb"), wait_seconds=60))
+    return Pair(request.getfixturevalue("gcs_lake"), request.getfixturevalue("bigquery_warehouse"))
