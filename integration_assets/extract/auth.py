@@ -6,6 +6,7 @@ import json
 from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
+from html import escape
 from urllib.parse import quote, quote_plus, unquote_plus
 
 import httpx
@@ -15,6 +16,7 @@ from integration_assets.spec.auth import ApiKeyHeader, ApiKeyQuery, Auth, Basic,
 
 Origin = tuple[str, str, int | None]
 _PORTS = {"http": 80, "https": 443}
+_CUT = "…"
 
 
 def origin(url: httpx.URL) -> Origin:
@@ -55,9 +57,25 @@ class Credential:
     hidden: tuple[str, ...] = ()
 
     def redact(self, text: str) -> str:
-        """`text` with `***` in place of every secret."""
+        """`text` with `***` in place of every secret, and of the part of one before the `…` of a text that was cut."""
+        if text.endswith(_CUT):
+            text = self._without_start(text.removesuffix(_CUT)) + _CUT
         for secret in self.hidden:
             text = text.replace(secret, "***")
+        return text
+
+    def redact_bytes(self, data: bytes) -> bytes:
+        """UTF-8 `data` with `***` in place of every secret; itself when there is none in it."""
+        for secret in self.hidden:
+            data = data.replace(secret.encode(), b"***")
+        return data
+
+    def _without_start(self, text: str) -> str:
+        """`text` with `***` in place of the longest beginning of a secret that it ends with."""
+        longest = max((len(secret) for secret in self.hidden), default=0)
+        for at in range(max(0, len(text) - longest), len(text)):
+            if any(secret.startswith(text[at:]) for secret in self.hidden):
+                return text[:at] + "***"
         return text
 
     def clean(self, url: httpx.URL) -> httpx.URL:
@@ -107,9 +125,11 @@ def resolve(auth: Auth, secret: Callable[[str], str]) -> Credential:
 
 
 def _spellings(text: str) -> tuple[str, ...]:
-    """How an API may echo a secret: plain, as JSON with and without an escaped slash, in a URL, in a form."""
+    """How an API may echo a secret: plain, as JSON with and without an escaped slash, in a URL, in a form, in XML, in CSV."""
     escaped = json.dumps(text)[1:-1]
-    return text, escaped, escaped.replace("/", "\\/"), quote(text), quote(text, safe=""), quote_plus(text)
+    in_json = escaped, escaped.replace("/", "\\/")
+    in_url = quote(text), quote(text, safe=""), quote_plus(text)
+    return text, *in_json, *in_url, escape(text), escape(text, quote=False), text.replace('"', '""')
 
 
 def _checked(name: str, value: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Self
+from typing import Self, TypeVar
 from urllib.request import getproxies, proxy_bypass
 
 import httpx
@@ -17,7 +17,7 @@ from integration_assets.errors import AccessDeniedError, IntegrationError, Respo
 from integration_assets.extract.auth import Credential, CredentialTransport, origin, resolve, same_origin
 from integration_assets.extract.body import read_body, read_start
 from integration_assets.extract.retry import call_with_retries
-from integration_assets.extract.status import connection_error, excerpt, status_error
+from integration_assets.extract.status import EXAMINED, connection_error, excerpt, status_error
 from integration_assets.extract.usage import Usage
 from integration_assets.spec.source import Source
 
@@ -26,7 +26,7 @@ __all__ = ["Response", "SourceClient", "Usage"]
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS = 5
 _PAGES = frozenset({200, 203, 204, 304})
-_ERROR_BYTES = 4096
+_Text = TypeVar("_Text", str, bytes)
 
 # These two spell out headers, the credential among them, when debug logging is on.
 for _name in ("hpack", "httpcore"):
@@ -149,6 +149,10 @@ class SourceClient:
         """The first characters of a body on one line, without secrets."""
         return excerpt(body, self.credential, length)
 
+    def redact(self, data: _Text) -> _Text:
+        """`data` with `***` in place of every spelling of the credential; bytes are UTF-8. Cheap when there is none in it."""
+        return self.credential.redact(data) if isinstance(data, str) else self.credential.redact_bytes(data)
+
     def _ask(
         self,
         method: str,
@@ -235,7 +239,7 @@ class SourceClient:
             return b""
         if response.status_code in _PAGES:
             return read_body(response.iter_raw(), encoding, self.source.limits.max_page_bytes, self._count_wire)
-        return read_start(response.iter_raw(), encoding, _ERROR_BYTES, self._count_wire)
+        return read_start(response.iter_raw(), encoding, EXAMINED, self._count_wire)
 
     def _count_wire(self, size: int) -> None:
         self.usage.add(wire_bytes=size)

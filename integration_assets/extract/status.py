@@ -27,6 +27,8 @@ _TOKEN_GONE = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _SHOWN = 200
+EXAMINED = 4096
+"""How many bytes of a body are looked at for an error's text."""
 
 
 def status_error(
@@ -57,7 +59,9 @@ def status_error(
 
 def excerpt(body: bytes, credential: Credential, length: int) -> str:
     """The first characters of a body on one line, without secrets."""
-    text = credential.redact(body[: length * 8].decode("utf-8", "replace"))
+    text = body[:EXAMINED].decode("utf-8", "replace")
+    # What is no longer than a body's start may go on after it: a secret that ends there is hidden by its beginning.
+    text = credential.redact(f"{text}…" if len(body) >= EXAMINED else text)
     return " ".join(text.split())[:length]
 
 

@@ -315,6 +315,38 @@ def test_other_refusals_show_the_start_of_the_answer() -> None:
     assert len(refused.value.what) < 240
 
 
+@pytest.mark.parametrize("seen", range(1, len(KEY) + 1))
+def test_secret_at_the_end_of_what_is_looked_at_is_hidden(seen: int) -> None:
+    """However much of the key is within the part of an answer that is looked at, no part of it is shown."""
+    body = b"refused:" + b" " * (4096 - len("refused:") - seen) + KEY.encode() + b" and so on"
+    with (
+        serve(in_turn([Answer(400, body)])) as server,
+        SourceClient(source(server.url, auth=Bearer(secret="KEY")), secret) as client,
+    ):
+        with pytest.raises(ResponseError, match=r"refused: \*\*\*…") as refused:
+            client.get("/things")
+        assert KEY[:seen] not in refused.value.what.rpartition("refused:")[2]
+        assert client.excerpt(body, 120) == "refused: ***…"
+        assert client.excerpt(b"x" + b" " * 1000 + KEY.encode() + b" y", 120) == "x *** y"
+
+
+def test_text_and_bytes_are_redacted_in_every_spelling() -> None:
+    """What is stored of a record never holds the key: plain, or as JSON, URL or base64 spell it, whole or cut off."""
+    auth = Basic(username_secret="KEY", password_secret="KEY")
+    spelled = [KEY, KEY.replace("/", "\\/"), "s3cr3t%2Fkey%2B1", "czNjcjN0L2tleSsxOnMzY3IzdC9rZXkrMQ=="]
+    with SourceClient(source("http://127.0.0.1:9", auth=auth), secret) as client:
+        for text in spelled:
+            assert client.redact(f'{{"a": "{text}"}}') == '{"a": "***"}'
+            assert client.redact(b"\xff" + text.encode()) == b"\xff***"
+        assert client.redact('id: expected int64, got "token s3cr3…') == 'id: expected int64, got "token ***…'
+        clean = b'{"a": 1}'
+        assert client.redact(clean) is clean
+    sharp = 'a&b<"c'
+    with SourceClient(source("http://127.0.0.1:9", auth=Bearer(secret="KEY")), lambda _name: sharp) as client:
+        assert client.redact(b"<a>a&amp;b&lt;&quot;c</a>") == b"<a>***</a>"
+        assert client.redact('1,"a&b<""c"') == '1,"***"'
+
+
 @pytest.mark.parametrize(("status", "text"), [(410, "gone"), (400, "cursor expired"), (404, "Invalid page token")])
 def test_aged_token_is_told_apart(status: int, text: str) -> None:
     """The refusal of a page token is a reason to start the slice again; without a token it is a plain refusal."""
