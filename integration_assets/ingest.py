@@ -15,6 +15,7 @@ from integration_assets import __version__
 from integration_assets.errors import RejectThresholdError, ResponseError
 from integration_assets.extract.client import SourceClient, Usage
 from integration_assets.extract.reading import Reading
+from integration_assets.land.hashing import row_hashes
 from integration_assets.land.lake import LakeTable
 from integration_assets.land.quarantine import Quarantine
 from integration_assets.land.state import LakeState
@@ -30,6 +31,10 @@ from integration_assets.validate.sieve import Seen, inside
 
 BATCH_ROWS = 20_000
 """Rows that go through gate and writer at once: pandera's fixed cost is spread, memory stays bounded (law 4)."""
+BATCH_BYTES = 32 * 2**20
+"""Or so many bytes of rows, when records are large."""
+TOLERATED = 10
+"""Rejects that a slice may have whatever their share, as long as it has a good record: one typo must not stop a small delta."""
 _REASONS = 10
 
 
@@ -50,8 +55,8 @@ class Job:
     """One slice to pull, and how.
 
     base       : the lake's state it was planned on; a commit since then that overlaps it makes the run plan again.
-    skip_known : drop record versions that the lake already has (a planned sync reads its lookback again); a refetch that
-                 was asked for lands them anew.
+    skip_known : drop records that are in the lake as they are (a planned sync reads its lookback again, an open partition
+                 is read many times); a range that was asked for lands anew.
     dry_run    : ask for one page and write nothing.
     """
 
@@ -97,20 +102,20 @@ def ingest(feed: Feed, job: Job, watch: Watch = lambda _: None) -> Receipt:
     Raises the errors of `integration_assets.errors`; whatever is raised, nothing of the slice was committed.
     """
     stream, schema = feed.stream, lake_schema(feed.contract)
-    gate, seen = Gate(feed.contract, _required(stream), stream.key), Seen(_identity(stream))
+    gate = Gate(feed.contract, _required(stream), stream.key)
     count, used, digest = Progress(stream.name, job), feed.client.usage.snapshot(), hashlib.sha256()
-    etag = job.base.etag if stream.conditional else None
-    reading = Reading(feed.client, feed.source, stream, feed.contract, job.slice, etag=etag, max_pages=1 if job.dry_run else None)
+    pages = 1 if job.dry_run else None
+    reading = Reading(feed.client, feed.source, stream, feed.contract, job.slice, etag=_etag(feed, job), max_pages=pages)
     if not job.dry_run:
         feed.table.prepare(schema)
-    if job.skip_known and stream.cursor and _identity(stream):
-        seen.add(feed.table.known(list(_identity(stream)), stream.cursor.field, job.slice))
+    seen = _seen(feed, job)
 
     with feed.table.writer(schema) as writer:
         for batch in batches(_watched(reading, feed, count, watch)):
             mine = inside(batch, stream.cursor.field, job.slice) if stream.cursor else batch
             fresh = seen.fresh(mine)
-            accepted, rejects = gate.check(fresh)
+            accepted, found = gate.check(fresh)
+            rejects = [_clean(reject, feed.client) for reject in found]
             if not job.dry_run:
                 feed.quarantine.add(
                     feed.source.name, stream.name, rejects, job.slice, job.run_id, feed.contract.hash, job.partition
@@ -136,14 +141,17 @@ def ingest(feed: Feed, job: Job, watch: Watch = lambda _: None) -> Receipt:
         )
 
 
-def batches(pages: Iterable[Batch], rows: int = BATCH_ROWS) -> Iterator[Batch]:
-    """Pages joined into batches of at least `rows` records, the last one as it comes."""
+def batches(pages: Iterable[Batch], rows: int = BATCH_ROWS, size: int = BATCH_BYTES) -> Iterator[Batch]:
+    """Pages joined into batches of at least `rows` records or `size` bytes, the last one as it comes."""
     waiting: list[Batch] = []
+    records = weight = 0
     for page in pages:
         waiting.append(page)
-        if sum(batch.fetched for batch in waiting) >= rows:
+        records += page.fetched
+        weight += page.table.nbytes + sum(len(reject.payload) for reject in page.rejects)
+        if records >= rows or weight >= size:
             yield combine(waiting)
-            waiting = []
+            waiting, records, weight = [], 0, 0
     if waiting:
         yield combine(waiting)
 
@@ -156,6 +164,16 @@ def _watched(reading: Reading, feed: Feed, count: Progress, watch: Watch) -> Ite
         count.bytes = feed.client.usage.minus(before).bytes
         watch(count)
         yield page
+
+
+def _seen(feed: Feed, job: Job) -> Seen:
+    """What counts as seen when the slice begins: nothing, or what the lake has of it."""
+    columns = [*feed.contract.arrow_schema.names, DELETED]
+    seen = Seen(_identity(feed.stream), columns, row_hashes)
+    if job.skip_known and feed.stream.cursor and _identity(feed.stream):
+        for rows in feed.table.known(columns, feed.stream.cursor.field, job.slice):
+            seen.add(rows)
+    return seen
 
 
 def _required(stream: Stream) -> tuple[str, ...]:
@@ -176,7 +194,7 @@ def _count(
     count.duplicate += mine.table.num_rows - fresh.table.num_rows
     count.accepted += accepted.num_rows
     count.rejected += len(rejects)
-    for reason in (reason for reject in rejects for reason in reject.reasons):
+    for reason in (_valueless(reason) for reject in rejects for reason in reject.reasons):
         if len(count.reasons) < _REASONS and reason not in count.reasons:
             count.reasons.append(reason)
     count.tombstones += pc.sum(accepted.column(DELETED)).as_py() or 0
@@ -192,27 +210,59 @@ def _digest(digest: hashlib._Hash, table: pa.Table) -> None:
     digest.update(sink.getvalue())
 
 
+def _etag(feed: Feed, job: Job) -> str | None:
+    """The ETag to ask with: only if what it stands for is in the lake whole, under this contract and from this endpoint."""
+    last = job.base.receipt
+    if not feed.stream.conditional or last is None or job.dry_run:
+        return None
+    same = last.contract_hash == feed.contract.hash and last.endpoint == _endpoint(feed) and not last.rejected
+    return job.base.etag if same else None
+
+
+def _endpoint(feed: Feed) -> str:
+    """What is asked, without secrets: address and fixed parameters."""
+    query = "&".join(f"{name}={value}" for name, value in sorted(feed.stream.params.items()))
+    return f"{feed.source.base_url}{feed.stream.path}{'?' if query else ''}{query}"
+
+
+def _clean(reject: Reject, client: SourceClient) -> Reject:
+    """The reject without the credential, should the API echo it (law 7)."""
+    reasons = tuple(client.redact(reason) for reason in reject.reasons)
+    return Reject(client.redact(reject.payload), reasons, reject.key)
+
+
+def _valueless(reason: str) -> str:
+    """A reason without the record's value: receipts are kept for years, and a record may have to be forgotten."""
+    return reason.partition(", got ")[0]
+
+
 def _same_snapshot(stream: Stream, receipt: Receipt, base: LakeState) -> bool:
     return stream.disposition == "replace" and receipt.content_hash == base.content_hash
 
 
 def _covered(stream: Stream, slice_: Slice, high: CursorValue | None) -> Slice | None:
-    """The range that is finished when the slice is: an open end reaches to the highest cursor seen, which is read again."""
+    """The range that is finished when the slice is.
+
+    Time passes by itself, numbers do not: a slice of integers reaches only to the highest one seen, which is read again.
+    """
     if not stream.cursor:
         return None
-    reached = Slice(slice_.start, high if slice_.end is None else slice_.end)
+    timed = stream.cursor.kind == "timestamp"
+    reached = Slice(slice_.start, slice_.end if timed and slice_.end is not None else high)
     return None if reached.end is None or reached.empty else reached
 
 
 def _refuse(stream: Stream, receipt: Receipt, job: Job) -> None:
     """Law 6, and the snapshot that would empty a table."""
-    if receipt.rejected > stream.reject_threshold * receipt.fetched:
+    good = receipt.accepted + receipt.duplicate
+    tolerated = TOLERATED if good else 0
+    if receipt.rejected > max(tolerated, stream.reject_threshold * (good + receipt.rejected)):
         raise RejectThresholdError(
-            f"{receipt.rejected:,} of {receipt.fetched:,} records of {job.slice} were rejected, more than the allowed"
-            f" {stream.reject_threshold:.0%}; nothing of the slice was committed",
+            f"{receipt.rejected:,} of {good + receipt.rejected:,} records of {job.slice} were rejected, more than the allowed"
+            f" {stream.reject_threshold:.0%}; nothing of the slice was committed. Reasons: {'; '.join(receipt.reasons)}",
             source=receipt.source,
             stream=receipt.stream,
-            remedy="They are in quarantine with their reasons: mend the contract or ask the API's owner, then sync again.",
+            remedy="The records are in quarantine: mend the contract or ask the API's owner, then sync again.",
         )
     emptied = stream.disposition == "replace" and not receipt.accepted and receipt.outcome != "unchanged"
     if emptied and job.base.content_hash and not stream.allow_empty:
@@ -265,6 +315,7 @@ def _receipt(feed: Feed, job: Job, count: Progress, reading: Reading, spent: Usa
         drift=reading.drift.to_json(),
         reasons=tuple(count.reasons),
         warnings=(*reading.warnings, *sentences(reading.drift)),
+        endpoint=_endpoint(feed),
         etag=reading.etag if stream.conditional else None,
         content_hash=digest if stream.disposition == "replace" else None,
         version=None,

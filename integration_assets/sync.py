@@ -23,6 +23,7 @@ from integration_assets.spec.receipt import Receipt
 from integration_assets.spec.source import Source, Stream
 
 _TRIES = 3
+_LOOK_BACK = 100
 
 Say = Callable[[str], None]
 """Where a sentence for people goes: the terminal, or the run's log."""
@@ -103,34 +104,44 @@ def sync(
 def _pull(feed: Feed, run_id: str, key: str | None, span: Slice | None, *, dry_run: bool, watch: Watch) -> Iterator[Receipt]:
     """Plan one range and ingest it step by step, each on the lake's state of that moment.
 
-    A step that another run took is left to it when it is finished; otherwise, and when a page token was aged out, the step is
+    A step that another run finished meanwhile is left to it. One that it only overlaps, or whose page token was aged out, is
     read again from its start, a few times.
     """
     planned = key is None and span is None
     ahead = deque(steps(feed.stream.cursor, plan_slice(feed, key, span)))
     tries = 0
     while ahead and not ahead[0].empty:
-        step, tries = ahead[0], tries + 1
-        job = Job(step, feed.table.state(), run_id, key, skip_known=planned, dry_run=dry_run)
+        job = Job(ahead[0], feed.table.state(), run_id, key, skip_known=span is None, dry_run=dry_run)
         try:
             receipt = ingest(feed, job, watch)
         except PageTokenExpiredError:
+            tries += 1
             if tries == _TRIES:
                 raise
             continue
-        except SliceTakenError as taken:
-            if not planned and any(done.covers(step) for done in feed.table.state().finished):
-                receipt = _taken(feed, job, taken)
-            elif tries == _TRIES:
+        except SliceTakenError:
+            winner, tries = _winner(feed, job), tries + 1
+            if winner is None and tries == _TRIES:
                 raise
-            else:
-                ahead = deque(steps(feed.stream.cursor, plan_slice(feed))) if planned else ahead
-                continue
+            if winner is not None:
+                yield _taken(feed, job, winner)
+                if planned and winner.partition is None:
+                    return  # another sync is ahead of this one and goes on with the rest: the API is not asked twice
+                ahead.popleft()
+                tries = 0
+            continue
         yield receipt
         if dry_run:
             return
         ahead.popleft()
         tries = 0
+
+
+def _winner(feed: Feed, job: Job) -> Receipt | None:
+    """The receipt of another run that finished the job's whole slice after the job was planned, if there is one."""
+    planned_on = job.base.version if job.base.version is not None else -1
+    since = [one for one in feed.table.receipts(limit=_LOOK_BACK) if one.version is not None and one.version > planned_on]
+    return next((one for one in since if Slice.from_json(one.slice).covers(job.slice)), None)
 
 
 def plan_slice(feed: Feed, key: str | None = None, span: Slice | None = None) -> Slice:
@@ -175,7 +186,7 @@ def _until(asked: Slice, latest: datetime, feed: Feed) -> Slice:
     return cut
 
 
-def _taken(feed: Feed, job: Job, taken: SliceTakenError) -> Receipt:
+def _taken(feed: Feed, job: Job, winner: Receipt) -> Receipt:
     start, end = job.slice.to_json()
     return Receipt(
         source=feed.source.name,
@@ -186,7 +197,7 @@ def _taken(feed: Feed, job: Job, taken: SliceTakenError) -> Receipt:
         partition=job.partition,
         contract=feed.stream.contract,
         contract_hash=feed.contract.hash,
-        warnings=(taken.what,),
+        warnings=(f"run {winner.run_id} committed {job.slice} while this one was pulling it; nothing was doubled",),
     )
 
 

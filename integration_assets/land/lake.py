@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from uuid import uuid4
 
@@ -94,9 +94,9 @@ class LakeTable:
         table = self._store.open()
         return 0 if table is None else table.count()
 
-    def state(self) -> LakeState:
-        """What the stream's commits remember; sequence 0 before the first one. Raises `LakeError`."""
-        return read_state(self._store, self._store.open())
+    def state(self, version: int | None = None) -> LakeState:
+        """What the stream's commits remember now, or did at `version`; sequence 0 before the first. Raises `LakeError`."""
+        return read_state(self._store, self._store.open(version))
 
     def receipts(self, limit: int = 20) -> list[Receipt]:
         """The newest receipts first, as far back as the log goes. A receipt appears once, whoever carried it along."""
@@ -176,12 +176,12 @@ class LakeTable:
             table = self._existing()
             table.create_write_transaction([file.add() for file in files], mode="append", schema=table.schema())
 
-    def known(self, columns: Sequence[str], cursor_field: str, slice_: Slice) -> pa.Table:
-        """`columns` of the rows whose `cursor_field` lies in `[slice_.start, slice_.end)`; an empty table if there are none."""
+    def known(self, columns: Sequence[str], cursor_field: str, slice_: Slice) -> Iterator[pa.Table]:
+        """`columns` of the rows whose `cursor_field` lies in `[slice_.start, slice_.end)`, in tables of 64 Ki rows at most."""
         table = self._store.open()
         if table is None:
-            return pa.table({name: pa.nulls(0) for name in columns})
-        return reading.known(self._store, table, columns, cursor_field, slice_)
+            return
+        yield from reading.known(self._store, table, columns, cursor_field, slice_)
 
     def files(self, after: int | None, upto: int | None = None) -> list[LakeFile]:
         """The data files that versions in `(after, upto]` added, in version order; `upto` None is the newest version.
@@ -196,6 +196,10 @@ class LakeTable:
         if first > table.version():
             raise VersionsGoneError(f"{self.uri}: version {first} is beyond the table's newest, {table.version()}")
         return reading.files_between(self._store, table, first, last)
+
+    def rewritten(self, after: int, upto: int) -> bool:
+        """Whether a version in `(after, upto]` deleted or changed rows, as far as the log still goes."""
+        return reading.rewritten(self._store, after, upto)
 
     def snapshot_files(self, version: int | None = None) -> list[LakeFile]:
         """The files that make up the table now, or at `version`, oldest first."""

@@ -19,8 +19,6 @@ from integration_assets.spec.base import Spec
 
 CursorValue = datetime | int
 
-_TICK: dict[str, timedelta | int] = {"timestamp": timedelta(microseconds=1), "integer": 1}
-
 
 class Cursor(Spec):
     """The field that orders a stream, and how the API is asked for a range of it.
@@ -29,9 +27,8 @@ class Cursor(Spec):
     start        : where the stream's history begins; None asks for all that there is.
     start_param  : query parameter for the slice's start; None when the API cannot filter (the slice is cut here).
     end_param    : query parameter for the slice's end; None when the API has none.
-    format       : how a value is written in a query: `iso8601`, `epoch_s`, `epoch_ms`, `integer` or a strftime pattern.
-    start_exclusive, end_inclusive : the API's own boundaries where they differ from `[start, end)`.
-    sorted       : the API promises ascending order, so long slices may be cut short without loss.
+    format       : how a value is written in a query: `iso8601`, `epoch_s`, `epoch_ms` or a strftime pattern.
+    start_exclusive : the API leaves out records at the start it is given; it is asked one unit earlier.
     lookback     : how far behind the watermark each sync reads again, for records that arrive late.
     safety_lag   : how far behind now a slice ends, for records that become visible late.
     step         : long slices are pulled in steps of this size, each its own commit; None pulls them whole.
@@ -44,8 +41,6 @@ class Cursor(Spec):
     end_param: str | None = None
     format: str = "iso8601"
     start_exclusive: bool = False
-    end_inclusive: bool = False
-    sorted: bool = False
     lookback: timedelta | int = timedelta(0)
     safety_lag: timedelta = timedelta(0)
     step: timedelta | int | None = None
@@ -69,11 +64,11 @@ class Cursor(Spec):
                 )
             if isinstance(self.lookback, timedelta) and self.lookback != timedelta(0):
                 raise SpecError("Cursor: lookback must be an integer", field="cursor.lookback", remedy="Count in cursor units.")
-        if self.format not in {"iso8601", "epoch_s", "epoch_ms", "integer"} and "%" not in self.format:
+        if self.format not in {"iso8601", "epoch_s", "epoch_ms"} and "%" not in self.format:
             raise SpecError(
                 f"Cursor: format {self.format!r} is not known",
                 field="cursor.format",
-                remedy="Use iso8601, epoch_s, epoch_ms, integer or a strftime pattern such as %Y-%m-%d.",
+                remedy="Use iso8601, epoch_s, epoch_ms or a strftime pattern such as %Y-%m-%d.",
             )
         return self
 
@@ -81,11 +76,22 @@ class Cursor(Spec):
         """The query parameters that ask the API for `slice_`, widened where the API's own boundary is narrower."""
         params = {}
         if self.start_param and slice_.start is not None:
-            start = _minus(slice_.start, _TICK[self.kind]) if self.start_exclusive else slice_.start
+            start = slice_.start
+            if self.start_exclusive:
+                # Rounded down first: an API that compares whole days excludes the whole day that it is given.
+                start = _minus(_floor(start, self._unit), self._unit)
             params[self.start_param] = self.write(start)
         if self.end_param and slice_.end is not None:
             params[self.end_param] = self.write(slice_.end, up=True)
         return params
+
+    @property
+    def _unit(self) -> timedelta | int:
+        """The smallest step that a value in a query can express."""
+        if self.kind == "integer":
+            return 1
+        named = {"iso8601": timedelta(microseconds=1), "epoch_ms": timedelta(milliseconds=1), "epoch_s": timedelta(seconds=1)}
+        return named.get(self.format) or _coarseness(self.format)
 
     def write(self, value: CursorValue, *, up: bool = False) -> str:
         """Spell `value` as the API wants it, rounded outwards (`up`) when the format is coarser than a microsecond."""
@@ -95,13 +101,20 @@ class Cursor(Spec):
         if self.format == "iso8601":
             return moment.isoformat(timespec="microseconds" if moment.microsecond else "seconds").replace("+00:00", "Z")
         micros = int((moment - _EPOCH) / timedelta(microseconds=1))
-        unit = {"epoch_s": 1_000_000, "epoch_ms": 1_000, "integer": 1_000_000}.get(self.format)
+        unit = {"epoch_s": 1_000_000, "epoch_ms": 1_000}.get(self.format)
         if unit is not None:
             return str(-(-micros // unit) if up else micros // unit)
         text = moment.strftime(self.format)
         if up and datetime.strptime(text, self.format).replace(tzinfo=UTC) < moment:
             return (moment + _coarseness(self.format)).strftime(self.format)
         return text
+
+
+def _floor(value: CursorValue, unit: timedelta | int) -> CursorValue:
+    """`value` rounded down to whole units since the epoch."""
+    if isinstance(value, datetime) and isinstance(unit, timedelta):
+        return _EPOCH + (value - _EPOCH) // unit * unit
+    return value
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

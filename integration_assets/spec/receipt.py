@@ -20,7 +20,7 @@ class Receipt:
     watermark_before, watermark_after : the stream's contiguous frontier around this commit.
     fetched   : records received = accepted + rejected + duplicate + filtered.
     filtered  : records outside the slice, which belong to another one.
-    reasons   : the first ten different reasons of rejects.
+    reasons   : the first ten different reasons of rejects, without the records' values.
     tombstones: how many of the accepted records said that a record is gone.
     bytes     : body bytes after decompression; wire_bytes as transferred.
     seconds   : wall time; throttled: seconds of it spent waiting as the API asked.
@@ -56,6 +56,7 @@ class Receipt:
     reasons: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
+    endpoint: str = ""
     etag: str | None = None
     content_hash: str | None = None
     version: int | None = None

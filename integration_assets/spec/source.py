@@ -50,7 +50,8 @@ class Stream(Spec):
     key        : the columns that name a record; needed for merge.
     version    : the column that orders a record's versions; the cursor's field when None.
     ignore     : paths of fields the API sends and the contract leaves out on purpose; all others are reported as drift.
-    reject_threshold : the share of a slice's records that may be rejected before the slice is refused whole.
+    reject_threshold : the share of a slice's records that may be rejected before the slice is refused whole; ten are always
+                 tolerated beside good ones.
     allow_empty : a full snapshot without a record may replace a table that has some; otherwise it is refused.
     conditional : remember the ETag and ask with If-None-Match; for small full snapshots.
     """

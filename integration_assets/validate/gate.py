@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,12 +11,13 @@ import pandera.errors
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from integration_assets.errors import SpecError
 from integration_assets.spec.contract import Contract
 from integration_assets.spec.records import DELETED, Batch, Reject
 
 Reasons = dict[int, list[str]]
 _SHOWN = 80
+_HALVINGS = 500
+"""How often a batch is asked about to find the rows on which a check breaks; what is left then is rejected with them."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,7 @@ class Gate:
     def check(self, batch: Batch) -> tuple[pa.Table, list[Reject]]:
         """Split a batch into the rows that hold the contract and rejects with reasons, in the order received.
 
-        Rejects of the decoder are passed on. Raises `SpecError` when a check of the contract fails on every row by an
-        error of its own.
+        Rejects of the decoder are passed on. Rows on which a check breaks by an error of its own are rejected with that error.
         """
         table = batch.table
         reasons: Reasons = defaultdict(list)
@@ -64,22 +64,20 @@ class Gate:
 
     def _validate(self, frame: pd.DataFrame) -> Reasons:
         """Reasons by position in `frame`. A check that breaks on some rows is narrowed down to them by halving."""
-        by_row, broken = self._ask_pandera(frame)
-        if not broken:
-            return by_row
-        if len(frame) == 1:
-            return {0: [*by_row.get(0, []), *broken]}
-        probes = {0, len(frame) // 2, len(frame) - 1}
-        if all(self._ask_pandera(_rows(frame, position, position + 1))[1] for position in probes):
-            raise SpecError(
-                f"a check of {self.contract.name} cannot be evaluated: {broken[0]}",
-                field="contract",
-                remedy="A check must take a column or frame and return one truth value a row.",
-            )
-        middle = len(frame) // 2
-        found = dict(self._validate(_rows(frame, 0, middle)))
-        for position, reasons in self._validate(_rows(frame, middle, len(frame))).items():
-            found[position + middle] = reasons
+        found: Reasons = {}
+        parts = deque([(0, len(frame))])
+        asked = 0
+        while parts:
+            start, end = parts.popleft()
+            by_row, broken = self._ask_pandera(_rows(frame, start, end))
+            asked += 1
+            if broken and end - start > 1 and asked < _HALVINGS:
+                middle = (start + end) // 2
+                parts.extend([(start, middle), (middle, end)])
+                continue
+            for position in range(start, end) if broken else by_row:
+                row = position if broken else start + position
+                found[row] = [*by_row.get(row - start, []), *broken]
         return found
 
     def _ask_pandera(self, frame: pd.DataFrame) -> tuple[Reasons, list[str]]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections.abc import Callable, Sequence
+from itertools import islice
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -25,47 +26,58 @@ def inside(batch: Batch, cursor_field: str, slice_: Slice) -> Batch:
 
 
 class Seen:
-    """Record versions already met, by exact key and version, the newest `window` of them.
+    """What was last seen of each record version, the newest `window` of them.
 
-    The window bounds memory (law 4). A duplicate from before it lands in the lake twice; the warehouse merges by key and
-    version, so its table is the same.
+    A record is a duplicate only when the last one with its key and version was equal to it in every column: an API that
+    corrects a record, or withdraws it, without a new version is not passed over. The window bounds memory (law 4); a
+    duplicate from before it lands in the lake twice, and the warehouse merges by key and version, so its table is the same.
+
+    identity : the key and version columns; empty lets every row pass.
+    columns  : the columns that make up a row.
+    hashes   : a number per row, equal for equal rows.
     """
 
-    def __init__(self, columns: tuple[str, ...], window: int = 500_000) -> None:
-        self._columns = columns
+    def __init__(
+        self,
+        identity: tuple[str, ...],
+        columns: Sequence[str],
+        hashes: Callable[[pa.Table], Sequence[int]],
+        window: int = 500_000,
+    ) -> None:
+        self._identity = identity
+        self._columns = list(columns)
+        self._hashes = hashes
         self._window = window
-        self._known: set[tuple[object, ...] | object] = set()
-        self._order: deque[object] = deque()
+        self._last: dict[object, int] = {}
 
     def fresh(self, batch: Batch) -> Batch:
-        """The rows whose key and version were not met before, in this batch or an earlier one; they count as met now.
+        """The rows that differ from what was last seen of their key and version; they count as seen now.
 
         A row with a null in its key or version is never a duplicate: the gate says what is wrong with it.
         """
-        if not self._columns:
+        if not self._identity or not batch.table.num_rows:
             return batch
-        mask = [self._admit(name) for name in _names(batch.table.select(self._columns))]
-        self._forget()
+        mask = self._meet(batch.table)
         return batch if all(mask) else batch.filter(pa.array(mask, pa.bool_()))
 
     def add(self, table: pa.Table) -> None:
-        """Count rows of the lake as met; `table` has the key and version columns."""
-        for name in _names(table.select(self._columns)):
-            self._admit(name)
-        self._forget()
+        """Count rows of the lake as seen, in the order in which they landed."""
+        if table.num_rows:
+            self._meet(table)
 
-    def _admit(self, name: object) -> bool:
-        if name is None:
-            return True
-        if name in self._known:
-            return False
-        self._known.add(name)
-        self._order.append(name)
-        return True
-
-    def _forget(self) -> None:
-        while len(self._order) > self._window:
-            self._known.discard(self._order.popleft())
+    def _meet(self, table: pa.Table) -> list[bool]:
+        """Whether each row is new, remembering it."""
+        names = _names(table.select(self._identity))
+        mask = []
+        for name, number in zip(names, self._hashes(table.select(self._columns)), strict=True):
+            new = name is None or self._last.get(name) != number
+            if new and name is not None:
+                self._last.pop(name, None)
+                self._last[name] = number
+            mask.append(new)
+        for name in list(islice(self._last, max(0, len(self._last) - self._window))):
+            del self._last[name]
+        return mask
 
 
 def _names(table: pa.Table) -> list[object]:

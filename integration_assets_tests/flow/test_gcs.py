@@ -106,7 +106,7 @@ def test_a_bucket_without_permission_costs_no_request(cloud: World, emulator: Gc
 
 @pytest.mark.parametrize("action", ["503", "429", "reset", "lost"])
 def test_passing_faults_of_the_bucket_lose_and_double_nothing(cloud: World, emulator: GcsEmulator, action: str) -> None:
-    """Errors, throttling, cut connections and lost answers on the way to the bucket end in the truth, a run later at the latest."""
+    """Errors, throttling, cut connections and lost answers on the way to the bucket end in the truth, at most a run later."""
     emulator.faults([{"action": action, "match": "PUT .*(parquet|_delta_log)", "times": 3, "skip": 1}])
     for _ in range(4):
         try:

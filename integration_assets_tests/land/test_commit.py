@@ -46,7 +46,7 @@ def test_nothing_is_there_before_the_commit(table: LakeTable) -> None:
     assert table.state().sequence == 0
     assert table.state().version is None
     assert (table.version(), table.count(), table.receipts(), table.files(None)) == (None, 0, [], [])
-    assert table.known(["id"], "at", days(0, 1)).num_rows == 0
+    assert sum(rows.num_rows for rows in table.known(["id"], "at", days(0, 1))) == 0
     assert not Path(table.uri).exists()
 
 

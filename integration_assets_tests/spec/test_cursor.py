@@ -103,6 +103,12 @@ def test_an_exclusive_start_is_asked_one_tick_earlier() -> None:
     assert cursor.query(Slice(7, None)) == {"after": "6"}
 
 
+def test_an_exclusive_start_with_whole_days_gives_the_day_before() -> None:
+    """An API that leaves out the whole day it is given is asked from the day before."""
+    cursor = Cursor(field="t", start_param="after", start_exclusive=True, format="%Y-%m-%d")
+    assert cursor.query(Slice(NOON, None)) == {"after": "2024-04-30"}
+
+
 def test_a_naive_start_is_refused() -> None:
     """A moment without a time zone is no moment."""
     with pytest.raises(SpecError, match="time zone"):

@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pytest
 
-from integration_assets.errors import SpecError
 from integration_assets.spec.contract import load_contract
 from integration_assets.spec.records import DELETED, Batch, Reject
 from integration_assets.validate.gate import Gate
@@ -69,10 +68,22 @@ def test_a_check_that_breaks_on_some_rows_rejects_only_those() -> None:
     assert [reject.payload for reject in rejects] == [b"17"]
 
 
-def test_a_check_that_never_works_is_the_contracts_fault() -> None:
-    """Rows are not blamed for a check that raises on all of them."""
-    with pytest.raises(SpecError, match="cannot be evaluated"):
-        Gate(load_contract(f"{HERE}:Broken")).check(batch("Broken", *({"id": str(number)} for number in range(9))))
+@pytest.mark.parametrize("bad", [{3, 4}, {0, 99}, {0, 50, 99}, set(range(40, 60))])
+def test_rows_are_never_blamed_for_their_neighbours(bad: set[int]) -> None:
+    """Wherever the rows are that a check breaks on, exactly those are rejected."""
+    rows = [{"id": "odd" if number in bad else str(number * 2)} for number in range(100)]
+    accepted, rejects = Gate(load_contract(f"{HERE}:Fragile")).check(batch("Fragile", *rows))
+    assert accepted.num_rows == 100 - len(bad)
+    assert {int(reject.payload) for reject in rejects} == bad
+
+
+def test_a_check_that_never_works_rejects_with_its_error() -> None:
+    """When a check raises on every row, every row is rejected with the error, and the slice's threshold does the rest."""
+    accepted, rejects = Gate(load_contract(f"{HERE}:Broken")).check(
+        batch("Broken", *({"id": str(number)} for number in range(9)))
+    )
+    assert accepted.num_rows == 0
+    assert all("boom" in reject.reasons[0] or "impossible" in reject.reasons[0] for reject in rejects)
 
 
 def test_rejects_of_the_decoder_are_passed_on() -> None:

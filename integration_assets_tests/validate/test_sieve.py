@@ -2,6 +2,7 @@
 
 import pyarrow as pa
 
+from integration_assets.land.hashing import row_hashes
 from integration_assets.spec.cursor import Slice
 from integration_assets.spec.records import Batch, combine
 from integration_assets.validate.sieve import Seen, inside
@@ -22,28 +23,48 @@ def test_only_rows_of_the_slice_stay() -> None:
     assert list(kept.raw) == [b"b", b"c", b"e"]
 
 
-def test_a_record_version_is_met_once() -> None:
-    """The same key and version is dropped within a batch, across batches and against the lake; another version stays."""
-    seen = Seen(("key", "v"))
-    seen.add(batch(("old", 1)).table)
-    first = seen.fresh(batch(("a", 1), ("a", 1), ("a", 2), ("old", 1)))
-    second = seen.fresh(batch(("a", 2), ("b", 1)))
-    assert first.table.to_pylist() == [{"key": "a", "v": 1}, {"key": "a", "v": 2}]
+def seen(window: int = 500_000) -> Seen:
+    """Remember (key, version) rows as the flow does."""
+    return Seen(("key", "v"), ("key", "v", "x"), row_hashes, window)
+
+
+def marked(*rows: tuple[str | None, int | None, int]) -> Batch:
+    """Make a batch of rows with a content beside key and version."""
+    plain = batch(*((key, version) for key, version, _ in rows))
+    return Batch(plain.table.append_column("x", pa.array([row[2] for row in rows], pa.int64())), plain.raw, (), len(rows))
+
+
+def test_an_equal_record_is_seen_once() -> None:
+    """The same record is dropped within a batch, across batches and against the lake; another version stays."""
+    memory = seen()
+    memory.add(marked(("old", 1, 0)).table)
+    first = memory.fresh(marked(("a", 1, 0), ("a", 1, 0), ("a", 2, 0), ("old", 1, 0)))
+    second = memory.fresh(marked(("a", 2, 0), ("b", 1, 0)))
+    assert [(row["key"], row["v"]) for row in first.table.to_pylist()] == [("a", 1), ("a", 2)]
     assert second.table.column("key").to_pylist() == ["b"]
+
+
+def test_a_record_that_changed_without_a_new_version_stays() -> None:
+    """A correction under the same version is no duplicate, and neither is the way back."""
+    memory = seen()
+    memory.add(marked(("a", 1, 0)).table)
+    assert memory.fresh(marked(("a", 1, 5))).table.num_rows == 1
+    assert memory.fresh(marked(("a", 1, 0))).table.num_rows == 1
+    assert memory.fresh(marked(("a", 1, 0))).table.num_rows == 0
 
 
 def test_rows_without_a_key_are_never_duplicates() -> None:
     """Two records that lack their key are two rejects, not one duplicate."""
-    assert Seen(("key", "v")).fresh(batch((None, 1), (None, 1))).table.num_rows == 2
+    assert seen().fresh(marked((None, 1, 0), (None, 1, 0))).table.num_rows == 2
 
 
 def test_memory_is_bounded_by_the_window() -> None:
     """However many records go by, only the newest are remembered."""
-    seen = Seen(("key", "v"), window=100)
+    memory = seen(window=100)
     for start in range(0, 1000, 50):
-        seen.fresh(batch(*((str(number), 0) for number in range(start, start + 50))))
-    assert len(seen._known) == 100
-    assert seen.fresh(batch(("999", 0))).table.num_rows == 0
+        memory.fresh(marked(*((str(number), 0, 0) for number in range(start, start + 50))))
+    assert len(memory._last) == 100
+    assert memory.fresh(marked(("999", 0, 0))).table.num_rows == 0
 
 
 def test_raw_records_stay_aligned_through_joining_and_filtering() -> None:
