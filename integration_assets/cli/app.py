@@ -1,19 +1,17 @@
-"""`integration`: list and check sources, sync, show status, run the sandbox."""
+"""`integration`: list and check sources, sync, show status and rejects, run the sandbox."""
 
 from __future__ import annotations
 
 import sys
-from datetime import UTC, datetime
 from typing import Annotated
 from uuid import uuid4
 
 import typer
 from rich.console import Console
 
-from integration_assets.errors import IntegrationError, RescheduleError, SpecError
+from integration_assets.errors import IntegrationError, RejectThresholdError, RescheduleError, SpecError
 from integration_assets.settings import Settings
 from integration_assets.sources import load_source, load_sources
-from integration_assets.spec.cursor import Slice
 from integration_assets.spec.source import Source, Stream
 
 app = typer.Typer(
@@ -26,6 +24,14 @@ err = Console(stderr=True)
 
 EXIT_SPEC, EXIT_HUMAN, EXIT_LATER = 2, 1, 75
 """Exit statuses: a wrong request or spec; something a human must mend; not now, try again later (sysexits' TEMPFAIL)."""
+
+
+@app.callback()
+def prepare() -> None:
+    """Turn APIs into trusted tables."""
+    from stamina.instrumentation import set_on_retry_hooks
+
+    set_on_retry_hooks([])  # each wait is said in our own words
 
 
 @sources_app.callback()
@@ -61,26 +67,39 @@ def sync(
     ] = False,
 ) -> None:
     """Pull what is new (or the range, or the partitions), land it in the lake, merge it into the warehouse."""
+    from integration_assets.cli.ranges import asked
     from integration_assets.cli.run import run_sync
 
-    if partition and (start or end):
-        raise SpecError(
-            "a partition is a range already", field="--partition", remedy="Give either --partition or --from and --to."
-        )
     source, streams = _named(name)
-    spans = {stream.name: _span(stream, start, end) for stream in streams}
-    keys = {stream.name: _keys(source, stream, partition) for stream in streams} if partition else {}
-    run_sync(source, streams, Settings.from_environ(), out, run_id=uuid4().hex, spans=spans, partitions=keys, dry_run=dry_run)
+    wanted = asked(source, streams, start, end, partition)
+    run_sync(source, wanted, Settings.from_environ(), out, run_id=uuid4().hex, dry_run=dry_run)
 
 
 @app.command()
 def status(name: Annotated[str | None, typer.Argument(help="SOURCE or SOURCE.STREAM; all when left out.")] = None) -> None:
     """Show each stream's watermark, frontier, gaps and last receipt, and how far the warehouse follows."""
-    from integration_assets.cli.status import status_tables
+    from integration_assets.cli.status import show_status
 
     chosen = [_named(name)] if name else [(source, source.streams) for source in load_sources()]
-    for table in status_tables(chosen, Settings.from_environ()):
-        out.print(table)
+    show_status(chosen, Settings.from_environ(), out)
+
+
+@app.command()
+def rejects(
+    name: Annotated[str, typer.Argument(help="SOURCE.STREAM")],
+    limit: Annotated[int, typer.Option(min=1, help="How many to show, the newest first.")] = 20,
+) -> None:
+    """Show what is in a stream's quarantine: each record that could not become a row, and why."""
+    from integration_assets.cli.rejects import show_rejects
+
+    source, streams = _named(name)
+    if "." not in name:
+        raise SpecError(
+            "each stream has a quarantine of its own",
+            source=source.name,
+            remedy=f"Name one: {', '.join(f'{source.name}.{stream.name}' for stream in streams)}.",
+        )
+    show_rejects(source, streams[0], Settings.from_environ(), out, limit)
 
 
 @app.command()
@@ -103,7 +122,9 @@ def main() -> None:
         app()
     except IntegrationError as error:
         err.print(f"[bold red]{type(error).__name__}[/]", end=" ")
-        err.print(str(error), markup=False, highlight=False)
+        err.print(str(error), markup=False, highlight=False, soft_wrap=True)
+        if isinstance(error, RejectThresholdError):
+            err.print(f"See them: integration rejects {error.source}.{error.stream}", markup=False, highlight=False)
         sys.exit(EXIT_SPEC if isinstance(error, SpecError) else EXIT_LATER if isinstance(error, RescheduleError) else EXIT_HUMAN)
 
 
@@ -112,50 +133,3 @@ def _named(name: str) -> tuple[Source, tuple[Stream, ...]]:
     source_name, _, stream_name = name.partition(".")
     source = load_source(source_name)
     return source, (source.stream(stream_name),) if stream_name else source.streams
-
-
-def _span(stream: Stream, start: str | None, end: str | None) -> Slice | None:
-    """`--from` and `--to` as a slice on the stream's cursor axis; None when neither is given."""
-    if start is None and end is None:
-        return None
-    if start is None:
-        raise SpecError("--to needs --from", field="--from", remedy="Say where the range begins.")
-    if stream.cursor is None:
-        raise SpecError(
-            "the stream has no cursor and is always pulled whole",
-            stream=stream.name,
-            field="--from",
-            remedy="Leave it out, or name another stream.",
-        )
-    first, last = (_value(stream, text, option) if text else None for text, option in ((start, "--from"), (end, "--to")))
-    asked = Slice(first, last)
-    if asked.empty:
-        raise SpecError(f"{asked} holds nothing", field="--to", remedy="Give an end after the start.")
-    return asked
-
-
-def _value(stream: Stream, text: str, option: str) -> datetime | int:
-    try:
-        if stream.cursor and stream.cursor.kind == "integer":
-            return int(text)
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise SpecError(
-            f"{text!r} is no value of this cursor",
-            stream=stream.name,
-            field=option,
-            remedy="Write 2024-01-31, 2024-01-31T12:00:00Z or an integer.",
-        ) from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _keys(source: Source, stream: Stream, asked: list[str]) -> list[str]:
-    """Partition keys, with each FIRST..LAST spelled out."""
-    if stream.partitions is None:
-        raise SpecError("the stream is not partitioned", source=source.name, stream=stream.name, remedy="Leave --partition out.")
-    keys: list[str] = []
-    for text in asked:
-        first, dots, last = text.partition("..")
-        begins, ends = stream.partitions.slice_of(first), stream.partitions.slice_of(last if dots else first)
-        keys.extend(stream.partitions.keys(begins.start, ends.end))  # type: ignore[arg-type]  # partitions are in time
-    return list(dict.fromkeys(keys))

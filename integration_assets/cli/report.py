@@ -1,22 +1,29 @@
-"""Tables that people read: sources, and what a sync did."""
+"""What people read: the sources, and what a sync did. Readable at 80 columns; no number or path is ever cut."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from integration_assets.settings import Settings
 from integration_assets.spec.auth import secret_names
 from integration_assets.spec.receipt import Receipt
-from integration_assets.spec.source import Source
+from integration_assets.spec.source import Source, Stream
 
+Row = tuple[str, Receipt, int]
+"""A stream's name, its receipts as one account, and how many slices they were."""
+UP_TO_DATE = "up to date"
 _KIB = 1024
 
 
 def sources_table(sources: Iterable[Source], settings: Settings) -> Table:
     """One row a stream; secrets by name and whether they are set."""
-    table = Table("stream", "reads", "cursor", "partitions", "lands as", "secret", title="Sources")
+    table = Table(title="Sources")
+    for name in ("stream", "reads", "cursor", "partitions", "lands as", "secret"):
+        table.add_column(name, overflow="fold")
     for source in sources:
         needed = [f"{name} ({'set' if settings.environ.get(name) else 'not set'})" for name in secret_names(source.auth)]
         for stream in source.streams:
@@ -31,26 +38,53 @@ def sources_table(sources: Iterable[Source], settings: Settings) -> Table:
     return table
 
 
-def receipts_table(rows: Sequence[tuple[str, Receipt, int]], title: str) -> Table:
-    """One row a stream: its name, its receipts as one account, and how many slices they were."""
-    table = Table(title=title)
-    for name in ("stream", "outcome"):
-        table.add_column(name, no_wrap=True)
-    for name in ("slices", "pages", "requests", "records", "accepted", "rejected", "duplicate", "filtered", "bytes", "records/s"):
-        table.add_column(name, justify="right")
+def account_table(rows: Sequence[Row], title: str) -> Table:
+    """One cell a stream: outcome, the account that must add up, and what it cost."""
+    table = blocks_table(title)
     for name, receipt, slices in rows:
-        numbers = (slices, receipt.pages, receipt.requests)
-        counts = (receipt.accepted, receipt.rejected, receipt.duplicate, receipt.filtered)
-        table.add_row(
-            name,
-            receipt.outcome,
-            *(f"{number:,}" for number in numbers),
-            f"{receipt.fetched:,} {'=' if receipt.adds_up else '≠'}",
-            *(f"{number:,}" for number in counts),
-            size(receipt.bytes),
-            f"{receipt.fetched / receipt.seconds:,.0f}" if receipt.seconds and receipt.fetched else "-",
-        )
+        pace = f", {receipt.fetched / receipt.seconds:,.0f} records/s" if receipt.seconds and receipt.fetched else ""
+        lines = {
+            "": f"{receipt.outcome}, {_count(slices, 'slice')}",
+            "records": equation(receipt),
+            "cost": f"{_count(receipt.pages, 'page')}, {_count(receipt.requests, 'request')}, {size(receipt.bytes)}{pace}",
+        }
+        table.add_row(block(name, lines))
     return table
+
+
+def blocks_table(title: str) -> Table:
+    """A table of one column, to hold one `block` a row."""
+    table = Table(title=title, show_header=False, show_lines=True)
+    table.add_column(overflow="fold")
+    return table
+
+
+def block(name: str, lines: Mapping[str, str]) -> Text:
+    """A name, what is said of it under an empty key beside it, and a line for each other key."""
+    head = lines.get("")
+    text = Text(name, style="bold").append(f": {head}" if head else "", style="not bold")
+    rest = {key: value for key, value in lines.items() if key}
+    width = max((len(key) for key in rest), default=0)
+    for key, value in rest.items():
+        text.append(f"\n{key:<{width}}  {value}", style="not bold")
+    return text
+
+
+def equation(receipt: Receipt) -> str:
+    """The account that must add up."""
+    parts = ("accepted", "rejected", "duplicate", "filtered")
+    total = " + ".join(f"{getattr(receipt, part):,} {part}" for part in parts)
+    return f"{receipt.fetched:,} {'=' if receipt.adds_up else '≠'} {total}"
+
+
+def untouched(source: Source, stream: Stream, run_id: str) -> Receipt:
+    """The account of a stream of which there was nothing to pull."""
+    return Receipt(source.name, stream.name, run_id, UP_TO_DATE, (None, None))
+
+
+def line(out: Console, text: str, style: str | None = None) -> None:
+    """Print a line as it is: not wrapped, so that paths can be copied, and nothing in it taken for markup."""
+    out.print(text, style=style, highlight=False, markup=False, soft_wrap=True)
 
 
 def size(count: float) -> str:
@@ -60,3 +94,7 @@ def size(count: float) -> str:
             return f"{count:,.0f} {unit}" if unit == "B" else f"{count:,.1f} {unit}"
         count /= _KIB
     return f"{count:,.1f} GiB"
+
+
+def _count(number: int, name: str) -> str:
+    return f"{number:,} {name}{'' if number == 1 else 's'}"

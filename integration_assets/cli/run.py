@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from rich.console import Console
 from rich.progress import (
@@ -16,94 +17,174 @@ from rich.progress import (
 )
 
 from integration_assets import ingest
-from integration_assets.cli.report import receipts_table
-from integration_assets.ingest import Feed
+from integration_assets.cli.plan import Plan, plan_all
+from integration_assets.cli.ranges import Asked
+from integration_assets.cli.report import account_table, line, untouched
+from integration_assets.errors import IntegrationError
+from integration_assets.land.warehouse import MergeResult
 from integration_assets.settings import Settings
-from integration_assets.spec.cursor import Slice, steps
 from integration_assets.spec.receipt import Receipt
-from integration_assets.spec.source import Source, Stream
-from integration_assets.sync import Stores, merge, open_feeds, outcome, plan_slice
+from integration_assets.spec.source import Source
+from integration_assets.sync import Say, Stores, merge, open_feeds, outcome
 from integration_assets.sync import sync as sync_stream
 
+_REASONS = 5
 
-def run_sync(
-    source: Source,
-    streams: Sequence[Stream],
-    settings: Settings,
-    out: Console,
-    *,
-    run_id: str,
-    spans: Mapping[str, Slice | None],
-    partitions: Mapping[str, Sequence[str]],
-    dry_run: bool,
-) -> None:
-    """Sync the streams one after the other; prints the account of those that finished even when one raises."""
+
+@dataclass
+class Work:
+    """One stream's plan and what has become of it. `failure` says why it ended early."""
+
+    plan: Plan
+    receipts: list[Receipt] = field(default_factory=list)
+    merged: MergeResult | None = None
+    begun: bool = False
+    failure: str | None = None
+
+    @property
+    def landed(self) -> int:
+        """How many slices are in the lake by this work."""
+        return sum(receipt.version is not None for receipt in self.receipts)
+
+    @property
+    def account(self) -> Receipt | None:
+        """All receipts as one, or that of a stream of which there was nothing to pull; None when nothing was finished."""
+        if not self.receipts and self.begun and self.failure is None:
+            return untouched(self.plan.feed.source, self.plan.feed.stream, "")
+        return outcome(self.receipts)
+
+
+def run_sync(source: Source, wanted: Asked, settings: Settings, out: Console, *, run_id: str, dry_run: bool) -> None:
+    """Sync the streams one after the other.
+
+    Whatever is raised, ctrl-C included, the account of what landed is printed; what landed before an error is merged too.
+    """
 
     def say(sentence: str) -> None:
-        out.print(sentence, style="yellow", highlight=False, markup=False)
+        line(out, sentence, "yellow")
 
+    for name, why in wanted.left_out.items():
+        say(f"{source.name}.{name} left out: {why}")
     stores = Stores.from_settings(settings, say)
-    rows: list[tuple[str, Receipt, int]] = []
-    merged: list[str] = []
+    with open_feeds(source, stores, settings, wanted.streams, say) as feeds:
+        works = [Work(plan) for plan in plan_all(feeds, wanted)]
+        for work in works:
+            for note in work.plan.notes:
+                say(f"{work.plan.name}: {note}")
+        try:
+            with _progress(out) as bars:
+                for work in works:
+                    _sync_one(work, stores, run_id, bars, say, dry_run=dry_run)
+        finally:
+            _account(out, works, stores, dry_run=dry_run)
+
+
+def _sync_one(work: Work, stores: Stores, run_id: str, bars: Progress, say: Say, *, dry_run: bool) -> None:
+    """Pull one stream and merge it; what landed before an error is merged as well, before the error goes on."""
+    work.begun = True
+    work.failure = "interrupted"
     try:
-        with open_feeds(source, stores, settings, streams, say) as feeds, _progress(out) as bars:
-            for feed in feeds:
-                keys, span = partitions.get(feed.stream.name), spans.get(feed.stream.name)
-                receipts = _pull(feed, run_id, keys, span, bars, dry_run=dry_run)
-                account = outcome(receipts)
-                if account:
-                    rows.append((f"{source.name}.{feed.stream.name}", account, len(receipts)))
-                if not dry_run:
-                    result = merge(feed, stores, run_id)
-                    merged.append(
-                        f"{result.table}: {result.rows_total:,} rows ({result.inserted:,} new, {result.updated:,} changed,"
-                        f" {result.deleted:,} gone), lake version {result.lake_version_after}"
-                    )
-    finally:
-        _account(out, rows, merged, "Dry run: nothing was written" if dry_run else "Sync")
+        _pull(work, run_id, bars, dry_run=dry_run)
+    except IntegrationError:
+        work.failure = "ended by the error below"
+        if work.landed:
+            _merge_after_error(work, stores, run_id, say)
+        raise
+    work.failure = None
+    if not dry_run:
+        work.merged = merge(work.plan.feed, stores, run_id)
 
 
-def _pull(
-    feed: Feed, run_id: str, keys: Sequence[str] | None, span: Slice | None, bars: Progress, *, dry_run: bool
-) -> list[Receipt]:
+def _merge_after_error(work: Work, stores: Stores, run_id: str, say: Say) -> None:
+    """The error that ended the pull is the one to raise; a merge that fails as well is only told of."""
+    try:
+        work.merged = merge(work.plan.feed, stores, run_id)
+    except IntegrationError as error:
+        say(f"What landed before the error could not be merged: {error}")
+
+
+def _pull(work: Work, run_id: str, bars: Progress, *, dry_run: bool) -> None:
     """Ingest one stream under a progress bar of its slices."""
-    total = len(keys) if keys is not None else sum(1 for _ in steps(feed.stream.cursor, plan_slice(feed, None, span)))
-    bar = bars.add_task(feed.stream.name, total=total, rows=0, pages=0, rate="")
-    base = {"rows": 0, "pages": 0, "seconds": 0.0}
+    plan = work.plan
+    if not plan.slices:
+        return
+    bar = bars.add_task(plan.feed.stream.name, total=plan.slices, rows=0, rate="")
+    rows, seconds = 0, 0.0
 
     def watch(now: ingest.Progress) -> None:
-        rows, seconds = base["rows"] + now.fetched, base["seconds"] + now.seconds
-        bars.update(bar, rows=rows, pages=base["pages"] + now.pages, rate=f"{rows / seconds:,.0f}/s" if seconds else "")
+        spent = seconds + now.seconds
+        bars.update(bar, rows=rows + now.fetched, rate=f"{(rows + now.fetched) / spent:,.0f}/s" if spent else "")
 
-    receipts = []
-    for receipt in sync_stream(feed, run_id, partitions=keys, span=span, dry_run=dry_run, watch=watch):
-        receipts.append(receipt)
-        base["rows"] += receipt.fetched
-        base["pages"] += receipt.pages
-        base["seconds"] += receipt.seconds
+    for receipt in sync_stream(plan.feed, run_id, partitions=plan.keys, span=plan.span, dry_run=dry_run, watch=watch):
+        work.receipts.append(receipt)
+        rows += receipt.fetched
+        seconds += receipt.seconds
         bars.update(bar, advance=1)
-    bars.update(bar, total=len(receipts), completed=len(receipts))
-    return receipts
+    bars.update(bar, total=len(work.receipts), completed=len(work.receipts))
 
 
 def _progress(out: Console) -> Progress:
     return Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
-        BarColumn(bar_width=20),
+        BarColumn(bar_width=10),
         MofNCompleteColumn(),
-        TextColumn("slices, {task.fields[rows]:,} records, {task.fields[pages]:,} pages {task.fields[rate]}"),
+        TextColumn("slices, {task.fields[rows]:,} records {task.fields[rate]}"),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         console=out,
+        transient=True,
     )
 
 
-def _account(out: Console, rows: Sequence[tuple[str, Receipt, int]], merged: Sequence[str], title: str) -> None:
+def _account(out: Console, works: Sequence[Work], stores: Stores, *, dry_run: bool) -> None:
+    """The table of all streams, then a line for each thing that someone should know."""
+    rows = [(work.plan.name, account, len(work.receipts)) for work in works if (account := work.account)]
     if rows:
-        out.print(receipts_table(rows, title))
-    for line in merged:
-        out.print(line, highlight=False)
-    for name, receipt, _ in rows:
-        for warning in receipt.warnings:
-            out.print(f"[yellow]{name}[/]: {warning}", highlight=False)
+        out.print(account_table(rows, "Dry run: nothing was written" if dry_run else "Sync"))
+    for work in works:
+        if work.merged:
+            line(out, _merged(work.plan.name, work.merged))
+    for work in works:
+        _rejects(out, work, stores, dry_run=dry_run)
+    for name, account, _ in rows:
+        for warning in account.warnings:
+            line(out, f"{name}: {warning}", "yellow")
+    _unfinished(out, works)
+
+
+def _merged(name: str, result: MergeResult) -> str:
+    changes = f"{result.inserted:,} new, {result.updated:,} changed, {result.deleted:,} gone"
+    return f"{name} in the warehouse: {result.rows_total:,} rows ({changes}), lake version {result.lake_version_after}"
+
+
+def _rejects(out: Console, work: Work, stores: Stores, *, dry_run: bool) -> None:
+    """How many records were rejected, why, and where they are."""
+    account = work.account
+    if account is None or not account.rejected:
+        return
+    where = "" if dry_run else f"; they are in quarantine, see: integration rejects {work.plan.name}"
+    line(out, f"{work.plan.name}: {account.rejected:,} of {account.fetched:,} records rejected{where}", "yellow")
+    if not dry_run:
+        line(out, f"  {stores.quarantine.table(account.source, account.stream).uri}")
+    for reason in account.reasons[:_REASONS]:
+        line(out, f"  {reason}")
+    if len(account.reasons) > _REASONS:
+        line(out, "  and other reasons")
+
+
+def _unfinished(out: Console, works: Sequence[Work]) -> None:
+    """What an error or ctrl-C left undone."""
+    for work in works:
+        if work.failure:
+            line(out, f"{work.plan.name}: {work.failure} after {len(work.receipts):,} of {work.plan.slices:,} slices", "yellow")
+        if work.landed and work.merged is None:
+            line(
+                out,
+                f"{work.plan.name}: {work.landed:,} {'slice is' if work.landed == 1 else 'slices are'} in the lake and not merged"
+                " yet; the next sync merges them",
+                "yellow",
+            )
+    waiting = [work.plan.name for work in works if not work.begun]
+    if waiting:
+        line(out, f"Not pulled: {', '.join(waiting)}", "yellow")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
-from rich.table import Table
+from rich.console import Console
 
+from integration_assets.cli.report import block, blocks_table, equation, line
+from integration_assets.errors import LakeError
+from integration_assets.land.gcs import check_bucket, is_bucket
 from integration_assets.settings import Settings
 from integration_assets.spec.cursor import Slice, gaps, watermark
 from integration_assets.spec.source import Source, Stream
@@ -14,33 +18,57 @@ from integration_assets.sync import Stores
 _SHOWN = 3
 
 
-def status_tables(chosen: Iterable[tuple[Source, Sequence[Stream]]], settings: Settings) -> Iterator[Table]:
-    """One table a source, one row a stream. Reads the lake's and the warehouse's own record; asks no API."""
-    stores = Stores.from_settings(settings)
+def show_status(chosen: Iterable[tuple[Source, Sequence[Stream]]], settings: Settings, out: Console) -> None:
+    """Print one table a source. Reads the lake's and the warehouse's own record; asks no API and writes nothing.
+
+    Raises `LakeError` when there is no lake to read, and the errors of the warehouse.
+    """
+    stores = Stores.from_settings(settings, lambda sentence: line(out, sentence, "yellow"))
+    check_readable(stores.lake.uri)
+    line(out, f"Lake:      {stores.lake.uri}")
+    line(out, f"Warehouse: {settings.warehouse_uri}")
     for source, streams in chosen:
-        table = Table(title=source.name, show_lines=False)
-        for name in ("stream", "watermark", "gaps", "last receipt", "records", "lake", "warehouse"):
-            table.add_column(name, justify="right" if name in {"records", "lake", "warehouse"} else "left")
+        table = blocks_table(source.name)
         for stream in streams:
-            table.add_row(stream.name, *_row(stores, source, stream))
-        yield table
+            table.add_row(block(stream.name, _lines(stores, source, stream)))
+        out.print(table)
 
 
-def _row(stores: Stores, source: Source, stream: Stream) -> tuple[str, ...]:
+def check_readable(uri: str) -> None:
+    """Prove that the lake is there and can be listed, without writing to it. Raises `LakeError`, `RescheduleError`."""
+    if is_bucket(uri):
+        check_bucket(uri)
+        return
+    folder = Path(uri.removeprefix("file://"))
+    remedy = "Sync a stream first, or set INTEGRATION_LAKE_URI to the lake that is meant."
+    if not folder.exists():
+        raise LakeError(f"there is no lake at {uri}", field="INTEGRATION_LAKE_URI", remedy=remedy)
+    try:
+        next(folder.iterdir(), None)
+    except OSError as error:
+        raise LakeError(
+            f"the lake at {uri} cannot be read: {error.strerror}", field="INTEGRATION_LAKE_URI", remedy=remedy
+        ) from error
+
+
+def _lines(stores: Stores, source: Source, stream: Stream) -> dict[str, str]:
     lake = stores.table(source, stream)
     if not lake.exists():
-        return ("never synced", "-", "-", "-", "-", "-")
+        return {"": "never synced"}
     state = lake.state()
     mark = Slice(watermark(state.finished, stream.origin)).to_json()[0]
     holes = [str(hole) for hole in gaps(state.finished, stream.origin)]
     more = f" and {len(holes) - _SHOWN} more" if len(holes) > _SHOWN else ""
     last = state.receipt
     reached = stores.warehouse.version(source.name, stream.name)
-    return (
-        str(mark if mark is not None else "whole" if stream.cursor is None else "-"),
-        ", ".join(holes[:_SHOWN]) + more or "none",
-        f"{last.outcome} {last.finished_at[:19]}Z" if last else "-",
-        f"{last.fetched:,} = {last.accepted:,} + {last.rejected:,} + {last.duplicate:,} + {last.filtered:,}" if last else "-",
-        f"v{state.version}",
-        "-" if reached is None else f"v{reached}" if reached == state.version else f"v{reached}, behind",
-    )
+    follows = "never merged" if reached is None else f"merged up to version {reached}"
+    behind = "" if reached == state.version else ", behind the lake: the next sync merges it"
+    lines = {
+        "watermark": str(mark if mark is not None else "none: always pulled whole" if stream.cursor is None else "none yet"),
+        "gaps": (", ".join(holes[:_SHOWN]) + more) or "none",
+        "last": f"{last.outcome}, {last.finished_at[:19]}Z" if last else "-",
+        "records": equation(last) if last else "-",
+        "lake": f"version {state.version}",
+        "warehouse": follows + behind,
+    }
+    return lines if stream.cursor else {name: text for name, text in lines.items() if name != "gaps"}

@@ -16,8 +16,9 @@ import dagster as dg
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
+from stamina.instrumentation import set_on_retry_hooks
 
-from integration_assets.cli.report import receipts_table
+from integration_assets.cli.report import account_table, line, untouched
 from integration_assets.definitions import defs
 from integration_assets.demo.place import SOURCE, prepare
 from integration_assets.sandbox.process import SandboxProcess
@@ -61,6 +62,7 @@ class World:
 
 def demo(out: Console | None = None) -> int:
     """Run it; the exit status is 0 when every run succeeded and every account adds up."""
+    set_on_retry_hooks([])  # the runs are in this process, and say each wait in their own words
     out, began, home = out or Console(), monotonic(), prepare()
     settings, source = Settings.from_environ(), load_source(SOURCE)
     flights = source.stream("flights")
@@ -98,9 +100,9 @@ def _round(world: World, now: datetime, title: str) -> bool:
     rows = []
     for stream in world.source.streams:
         receipts = accounts[stream.name]
-        account = outcome(receipts) or _untouched(world.source, stream, run_id)
+        account = outcome(receipts) or untouched(world.source, stream, run_id)
         rows.append((f"{world.source.name}.{stream.name}", account, len(receipts)))
-    world.out.print(receipts_table(rows, title))
+    world.out.print(account_table(rows, title))
     if not succeeded:
         world.out.print(f"[bold red]The run failed[/]; its log: {run_id}. Open the UI with make dev.")
     return succeeded and all(account.adds_up for _, account, _ in rows)
@@ -166,23 +168,21 @@ def _recorded(instance: dg.DagsterInstance, run_id: str) -> dict[str, list[Recei
     return accounts
 
 
-def _untouched(source: Source, stream: Stream, run_id: str) -> Receipt:
-    return Receipt(source.name, stream.name, run_id, "up to date", (None, None))
-
-
 def _ending(world: World, settings: Settings, home: Path, seconds: float) -> None:
     out = world.out
-    table = Table("stream", "lake (Delta)", "warehouse table", "rows", title="Where it is")
+    table = Table("warehouse table", "rows", title="Where it is")
     for stream in world.source.streams:
         rows = world.stores.warehouse.query(f"select count(*) as n from {world.source.name}.{stream.name}").to_pylist()
-        lake = f"{world.stores.table(world.source, stream).uri}"
-        table.add_row(stream.name, lake, f"{world.source.name}.{stream.name}", f"{rows[0]['n']:,}")
+        table.add_row(f"{world.source.name}.{stream.name}", f"{rows[0]['n']:,}")
     out.print()
     out.print(table)
+    line(out, f"Lake, a Delta table a stream:\n  {world.stores.lake.uri}/{world.source.name}")
+    line(out, f"Warehouse:\n  {settings.warehouse_uri}")
+    line(out, f"Dagster:\n  {home}")
     answer = world.stores.warehouse.query(_SAMPLE)
     sample = Table(*answer.column_names, title="Flights by airport, from the warehouse")
     for row in answer.to_pylist():
         sample.add_row(*(str(value) for value in row.values()))
     out.print(sample)
-    out.print(f"Warehouse: {settings.warehouse_uri}  Dagster: {home}", highlight=False)
-    out.print(f"Took {seconds:,.0f} s. Open the UI: [bold]make dev[/], then http://127.0.0.1:3000. More: integration --help")
+    out.print(f"Took {seconds:,.0f} s. Open the UI: [bold]make dev[/], then http://127.0.0.1:3000.", highlight=False)
+    line(out, "The command line: . .venv/bin/activate, then integration --help")

@@ -29,7 +29,7 @@ class SandboxError(RuntimeError):
 
 
 class SandboxProcess:
-    """A context manager around `python -m integration_assets.sandbox --admin` on a free loopback port.
+    """A context manager around `python -m integration_assets.sandbox --admin` on a loopback port, a free one unless told.
 
     Leaving the block stops the child; so does the end of this process, for whatever reason, because the child watches
     its standard input close.
@@ -47,13 +47,14 @@ class SandboxProcess:
         days: int | None = None,
         cursor_ttl: float = 3600.0,
         gzip: bool = True,
+        port: int = 0,
         start_timeout: float = 60.0,
     ) -> None:
         """Keep the options, which are those of `serve`; `start_timeout` is in seconds. Nothing starts before `with`."""
         self.key = key
         self._start_timeout = start_timeout
         options = {"clock": clock, "speed": speed, "rate-limit": rate_limit, "cursor-ttl": cursor_ttl, "days": days}
-        self._command = [sys.executable, "-m", "integration_assets.sandbox", "--port", "0", "--admin", "--watch-stdin"]
+        self._command = [sys.executable, "-m", "integration_assets.sandbox", "--port", str(port), "--admin", "--watch-stdin"]
         self._command += [f"--{name}={value}" for name, value in options.items() if value is not None]
         self._command += [] if gzip else ["--no-gzip"]
         self._child: subprocess.Popen[bytes] | None = None

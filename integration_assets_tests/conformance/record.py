@@ -24,9 +24,11 @@ from urllib.error import HTTPError
 from urllib.parse import parse_qsl, urlsplit
 from urllib.request import Request, urlopen
 
+from integration_assets.cli.ranges import cursor_value
 from integration_assets.settings import Settings
 from integration_assets.sources import load_source
 from integration_assets.spec import Slice, Source, Stream
+from integration_assets.spec.cursor import CursorValue
 from integration_assets.sync import Stores
 from integration_assets_tests.conformance.fixtures import fixture_path
 from integration_assets_tests.conformance.harness import live_and_deleted, recorded, run, settings_for, warehouse_rows
@@ -84,7 +86,7 @@ def proxy(source: Source) -> Iterator[Tape]:
             text = text.replace(base, "{base_url}")
             if self.command == "GET" and parts.path != source.clock_path:
                 request = {"path": parts.path, "query": tape.telling(dict(parse_qsl(parts.query, keep_blank_values=True)))}
-                body = json.loads(text) if "json" in kept.get("content-type", "") else text
+                body = _body(text, answer.headers.get("Content-Type") or "")
                 tape.exchanges.append({"request": request, "response": {"status": status, "headers": kept, "body": body}})
             content = text.replace("{base_url}", tape.url).encode()
             self.send_response_only(status)
@@ -109,13 +111,23 @@ def proxy(source: Source) -> Iterator[Tape]:
         server.server_close()
 
 
-def record(source: Source, stream: Stream, page_size: int | None, since: datetime | None) -> dict[str, Any]:
+def _body(text: str, content_type: str) -> object:
+    """JSON as it is, so that a recording can be read and changed by hand; anything else, several documents too, as text."""
+    if "json" not in content_type.lower():
+        return text
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def record(source: Source, stream: Stream, page_size: int | None, since: CursorValue | None) -> dict[str, Any]:
     """One sync's recording, as the content of a fixture file; `since` leaves out what is older on the stream's cursor."""
     made = recorded(source, stream, page_size)
     with TemporaryDirectory() as folder, proxy(made) as tape:
         settings = settings_for(made, tape.url, Path(folder), dict(os.environ))
         stores = Stores.from_settings(settings)
-        receipts = run(made, stores, settings, Slice(since) if since else None)
+        receipts = run(made, stores, settings, None if since is None else Slice(since))
         if not any(receipt.accepted for receipt in receipts):
             message = f"nothing of {source.name}.{stream.name} landed: begin earlier with --since, there is nothing to record"
             raise SystemExit(message)
@@ -135,11 +147,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     options.add_argument("source")
     options.add_argument("stream")
     options.add_argument("--page-size", type=int, help="records a page, to have several small pages")
-    options.add_argument("--since", type=datetime.fromisoformat, help="ISO 8601: where on the cursor to begin")
+    options.add_argument("--since", help="where on the cursor to begin: ISO 8601, or an integer for an integer cursor")
     given = options.parse_args(argv)
     source = Settings.from_environ().locate(load_source(given.source))
     stream = source.stream(given.stream)
-    content = record(source, stream, given.page_size, given.since)
+    since = cursor_value(source, stream, given.since, "--since") if given.since else None
+    content = record(source, stream, given.page_size, since)
     path = fixture_path(source, stream)
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

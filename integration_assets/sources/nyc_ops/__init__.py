@@ -26,7 +26,7 @@ SOURCE = Source(
     base_url="http://127.0.0.1:8013",
     description="Flight operations of New York's three airports in 2013, with weather, airports, airlines and planes.",
     docs_url="http://127.0.0.1:8013/openapi.json",
-    auth=Bearer(secret="NYC_OPS_KEY"),  # noqa: S106 - the name of a secret
+    auth=Bearer(secret="NYC_OPS_KEY"),
     clock_path="/healthz",  # the sandbox's clock is not ours: its "now" moves through 2013
     limits=Limits(wait_initial=0.2, retry_timeout=120),
     schedule="15 2 * * *",
@@ -43,7 +43,6 @@ SOURCE = Source(
                 field="updated_at",
                 start_param="updated_since",
                 end_param="updated_before",
-                sorted=True,
                 lookback=timedelta(minutes=15),
                 step=timedelta(days=1),
             ),
