@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from time import monotonic
 from typing import Self, TypeVar
 from urllib.request import getproxies, proxy_bypass
 
@@ -15,7 +16,7 @@ import httpx
 from integration_assets import __version__
 from integration_assets.errors import AccessDeniedError, IntegrationError, ResponseError, TransientError
 from integration_assets.extract.auth import Credential, CredentialTransport, origin, resolve, same_origin
-from integration_assets.extract.body import read_body, read_start
+from integration_assets.extract.body import in_time, read_body, read_start
 from integration_assets.extract.retry import call_with_retries
 from integration_assets.extract.status import EXAMINED, connection_error, excerpt, status_error
 from integration_assets.extract.usage import Usage
@@ -216,16 +217,17 @@ class SourceClient:
         raise ResponseError(f"GET {url.path} redirects more than {_MAX_REDIRECTS} times", remedy="Check the stream's path.")
 
     def _send(self, method: str, url: httpx.URL, headers: Mapping[str, str] | None) -> Response:
-        """One request, its body read within the limits. Raises `TransientError` when no whole answer comes."""
+        """One request, its body read within the limits. Raises `TransientError` when no whole answer comes in time."""
         if self._http is None:
             message = "the client is not open: use it in a with statement"
             raise RuntimeError(message)
         request = self._http.build_request(method, url, headers=headers)
         self.usage.add(requests=1)
+        started = monotonic()
         try:
             response = self._http.send(request, stream=True)
             try:
-                body = self._read(response)
+                body = self._read(response, started)
             finally:
                 response.close()
         except httpx.TransportError as error:
@@ -233,13 +235,15 @@ class SourceClient:
         self.usage.add(bytes_=len(body))
         return Response(response.status_code, response.headers, body, str(url))
 
-    def _read(self, response: httpx.Response) -> bytes:
+    def _read(self, response: httpx.Response, started: float) -> bytes:
         encoding = response.headers.get("content-encoding", "").strip().lower()
         if response.request.method == "HEAD" or response.status_code in {204, 304}:
             return b""
+        limits = self.source.limits
+        chunks = in_time(response.iter_raw(), limits.retry_timeout, started)
         if response.status_code in _PAGES:
-            return read_body(response.iter_raw(), encoding, self.source.limits.max_page_bytes, self._count_wire)
-        return read_start(response.iter_raw(), encoding, EXAMINED, self._count_wire)
+            return read_body(chunks, encoding, limits.max_page_bytes, self._count_wire)
+        return read_start(chunks, encoding, EXAMINED, self._count_wire)
 
     def _count_wire(self, size: int) -> None:
         self.usage.add(wire_bytes=size)

@@ -1,4 +1,8 @@
-"""A page's body to a batch of rows. Bodies of each format are read by its own module; what comes out is the same."""
+"""A page's body to a batch of rows. Bodies of each format are read by its own module; what comes out is the same.
+
+An empty body is no JSON, no XML and no CSV, whose header line is always sent: it is broken, for it may be an answer that
+was lost on its way. It is a page without records only as NDJSON; an API that has nothing to say in the others answers 204.
+"""
 
 from __future__ import annotations
 
@@ -16,17 +20,22 @@ from integration_assets.spec.formats import Csv, Json, Ndjson, Xml
 from integration_assets.spec.records import Batch, Drift
 from integration_assets.spec.source import Source, Stream
 
-__all__ = ["BrokenBodyError", "DecodedPage", "Decoder", "decoder_for"]
+__all__ = ["BrokenBodyError", "DecodedPage", "Decoder", "decoder_for", "no_records"]
 
 
 class Decoder(Protocol):
-    """Made once a stream, used for each of its pages."""
+    """Made once a stream, used for each of its pages, all of one `schema`."""
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The contract's columns and `_deleted`."""
+        ...
 
     def page(self, body: bytes, content_type: str | None = None) -> DecodedPage:
         """The rows and rejects of one page.
 
-        Raises `BrokenBodyError` when the body is cut off or malformed as a whole, `ResponseError` when it is whole but
-        not what the stream describes.
+        Raises `BrokenBodyError` when the body is cut off, malformed as a whole or, but for NDJSON, empty; `ResponseError`
+        when it is whole but not what the stream describes.
         """
         ...
 
@@ -35,10 +44,15 @@ class Decoder(Protocol):
 class _Decoder:
     plan: Plan
     read: Callable[[bytes, str | None], DecodedPage]
+    may_be_empty: bool
+
+    @property
+    def schema(self) -> pa.Schema:
+        return self.plan.schema
 
     def page(self, body: bytes, content_type: str | None = None) -> DecodedPage:
-        if not body.strip():
-            return DecodedPage(empty_batch(self.plan.schema), Drift())
+        if not (self.may_be_empty or body.strip()):
+            raise BrokenBodyError("the body is empty")
         return self.read(body, content_type)
 
 
@@ -49,12 +63,12 @@ def decoder_for(source: Source, stream: Stream, contract: Contract) -> Decoder:
     except SpecError as error:
         error.at(source.name, stream.name)
         raise
-    return _Decoder(plan, _reader(plan, stream))
+    return _Decoder(plan, _reader(plan, stream), may_be_empty=isinstance(stream.format, Ndjson))
 
 
-def empty_batch(schema: pa.Schema) -> Batch:
-    """A batch of no record."""
-    return Batch(schema.empty_table(), (), (), 0)
+def no_records(schema: pa.Schema) -> DecodedPage:
+    """A page without records."""
+    return DecodedPage(Batch(schema.empty_table(), (), (), 0), Drift())
 
 
 def _reader(plan: Plan, stream: Stream) -> Callable[[bytes, str | None], DecodedPage]:

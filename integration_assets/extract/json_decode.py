@@ -7,6 +7,7 @@ twice in an object has its last value.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -27,6 +28,8 @@ from integration_assets.spec.records import Batch, Drift, Reject
 
 _BOM = b"\xef\xbb\xbf"
 _Raw = msgspec.Raw
+_PAIR = rb"u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+_ESCAPE = re.compile(rb"\\(?:" + _PAIR + rb"|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL)
 
 
 def _step(value: Any, part: str | int) -> Any:  # noqa: ANN401 - raw JSON, or `ABSENT`
@@ -75,10 +78,19 @@ class RawRecords(Sequence[bytes]):
     @cached_property
     def slices(self) -> list[msgspec.Raw]:
         """Each record's raw JSON."""
-        return msgspec.json.decode(self._listed, type=list[_Raw])
+        return _slices(self._listed)
 
     def __getitem__(self, index: Any) -> Any:  # noqa: ANN401 - an index or a slice, as Sequence has it
         return Chosen(self.slices, range(self._count)[index]) if isinstance(index, slice) else bytes(self.slices[index])
+
+
+def _slices(listed: Any) -> list[msgspec.Raw]:  # noqa: ANN401 - raw JSON
+    return msgspec.json.decode(listed, type=list[_Raw])
+
+
+def _without_lone_surrogates(body: bytes) -> bytes:
+    """JSON with a replacement character, escaped and as long, for each escape of half a character, which no text can hold."""
+    return _ESCAPE.sub(lambda found: rb"\ufffd" if found[1] else found[0], body)
 
 
 class JsonReader:
@@ -92,9 +104,24 @@ class JsonReader:
     def read(self, body: bytes, _content_type: str | None = None) -> DecodedPage:
         """The page in `body`."""
         envelope = Envelope(body.removeprefix(_BOM))
-        listed = self._records(envelope)
-        page = self._quickly(listed) or self._strictly(listed)
+        try:
+            listed = self._records(envelope)
+        except BrokenBodyError:
+            return self._mended(envelope.body)
+        page = self._quickly(listed) or strict_page(self._plan, _slices(listed))
         return DecodedPage(page[0], page[1], envelope.value)
+
+    def _mended(self, body: bytes) -> DecodedPage:
+        """The page of a body in which only lone surrogates are broken: the records that have one are rejected as they came."""
+        envelope = Envelope(_without_lone_surrogates(body))
+        listed = self._records(envelope)
+        at = envelope.body.find(listed)
+        records = []
+        for mended in _slices(listed):
+            at = envelope.body.index(mended, at)
+            records.append(body[at : (at := at + len(mended))])
+        batch, drift = strict_page(self._plan, records)
+        return DecodedPage(batch, drift, envelope.value)
 
     def _records(self, envelope: Envelope) -> Any:  # noqa: ANN401 - raw JSON
         """The raw list of records. All of the body is checked to be JSON, so that no cut-off body becomes rows."""
@@ -126,9 +153,6 @@ class JsonReader:
         if structs is None:
             return None
         return page_from_arrow(self._plan, structs, RawRecords(listed, len(structs)))
-
-    def _strictly(self, listed: Any) -> tuple[Batch, Drift]:  # noqa: ANN401
-        return strict_page(self._plan, msgspec.json.decode(listed, type=list[_Raw]))
 
 
 class NdjsonReader:
@@ -183,7 +207,9 @@ def strict_page(plan: Plan, raw: Sequence[Any]) -> tuple[Batch, Drift]:
         try:
             value = RECORD.decode(record)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            broken.append(Reject(bytes(record), (f"record: not valid JSON: {error}",)))
+            lone = _without_lone_surrogates(bytes(record)) != bytes(record)
+            why = "half a character, an escaped surrogate without its other" if lone else error
+            broken.append(Reject(bytes(record), (f"record: not valid JSON: {why}",)))
             drift.retyped["record: expected JSON, got other text"] += 1
             continue
         if not isinstance(value, dict):

@@ -20,9 +20,12 @@ class BrokenBodyError(TransientError):
 class DecodedPage:
     """One page: its rows and rejects, how its records differ from the contract, and what stands around them.
 
-    value : the value at a path of the body outside the records; `ABSENT` when there is none.
+    value   : the value at a path of the body outside the records; `ABSENT` when there is none.
+    counted : whether `batch.fetched` is how many records the API gave; False where what became of a broken part may be
+              more or fewer than they were.
     """
 
     batch: Batch
     drift: Drift
     value: Callable[[Path], Any] = lambda _path: ABSENT
+    counted: bool = True

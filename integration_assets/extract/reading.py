@@ -7,13 +7,14 @@ from collections.abc import Iterator
 
 from integration_assets.errors import IntegrationError, LimitExceededError, ResponseError
 from integration_assets.extract.client import Response, SourceClient
-from integration_assets.extract.decode import BrokenBodyError, DecodedPage, decoder_for
+from integration_assets.extract.decode import BrokenBodyError, DecodedPage, decoder_for, no_records
 from integration_assets.extract.paging import Ask, Params, pager_for
 from integration_assets.spec.contract import Contract
 from integration_assets.spec.cursor import Slice
 from integration_assets.spec.records import Batch, Drift
 from integration_assets.spec.source import Source, Stream
 
+_NO_CONTENT = 204
 _NOT_MODIFIED = 304
 _SHOWN = 120
 _PATHS = 200
@@ -48,7 +49,7 @@ class Reading:
         self._client = client
         self._source = source
         self._stream = stream
-        self._asked_etag = etag
+        self._asked_etag = etag if stream.conditional else None
         self._max_pages = max_pages
         self._decoder = decoder_for(source, stream, contract)
         params: Params = {**stream.params, **(stream.cursor.query(slice_) if stream.cursor else {})}
@@ -69,13 +70,10 @@ class Reading:
 
     def _turn(self, ask: Ask) -> tuple[DecodedPage | None, Ask | None]:
         """One page, and which comes after it."""
-        response = self._get(ask)
-        if response.status == _NOT_MODIFIED:
-            if self._asked_etag is None:
-                raise ResponseError("the API answered 304 to a request without If-None-Match", remedy="Ask the API's owner.")
+        response, page = self._fetch(ask)
+        if page is None:
             self.unchanged = True
             return None, None
-        page, response = self._decode(ask, response)
         self.pages += 1
         self.drift.add(page.drift)
         _bound(self.drift.new)
@@ -94,19 +92,23 @@ class Reading:
 
     def _get(self, ask: Ask) -> Response:
         headers = dict(self._stream.headers)
-        if self._asked_etag is not None and self._stream.conditional:
+        if self._asked_etag is not None:
             headers["If-None-Match"] = self._asked_etag
-        return self._client.get(ask.url, ask.params, headers, self._stream.name, page_token=ask.token)
+        response = self._client.get(ask.url, ask.params, headers, self._stream.name, page_token=ask.token)
+        if response.status == _NOT_MODIFIED and self._asked_etag is None:
+            raise ResponseError("the API answered 304 to a request without If-None-Match", remedy="Ask the API's owner.")
+        return response
 
-    def _decode(self, ask: Ask, response: Response) -> tuple[DecodedPage, Response]:
-        """The page; a body that is broken as a whole is fetched once more."""
+    def _fetch(self, ask: Ask) -> tuple[Response, DecodedPage | None]:
+        """The answer and its page, None for one that is unchanged; a body that is broken as a whole is fetched once more."""
+        response = self._get(ask)
         try:
-            return self._page(response), response
+            return response, self._page(response)
         except BrokenBodyError:
             self._client.usage.add(retries=1)
             response = self._get(ask)
         try:
-            return self._page(response), response
+            return response, self._page(response)
         except BrokenBodyError as error:
             raise ResponseError(
                 f"{error.what}, twice; it begins {self._client.excerpt(response.body, _SHOWN)!r}",
@@ -114,7 +116,11 @@ class Reading:
                 remedy="Ask the API's owner.",
             ) from error
 
-    def _page(self, response: Response) -> DecodedPage:
+    def _page(self, response: Response) -> DecodedPage | None:
+        if response.status == _NOT_MODIFIED:
+            return None
+        if response.status == _NO_CONTENT:
+            return no_records(self._decoder.schema)
         content_type = response.headers.get("content-type")
         if response.body.strip():
             self._check_type(content_type, response)

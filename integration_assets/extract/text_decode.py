@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from email.message import Message
 from io import BytesIO, StringIO
 from typing import Any
@@ -21,6 +21,7 @@ from integration_assets.spec.formats import Csv, Xml
 from integration_assets.spec.records import Drift, Reject
 
 _ROW = "row: "
+_DEPTH = 200
 
 
 class CsvReader:
@@ -36,11 +37,13 @@ class CsvReader:
 
     def read(self, body: bytes, content_type: str | None = None) -> DecodedPage:
         """The page in `body`. Raises `ResponseError` for a header without any of the columns, or text not as declared."""
-        rows = self._rows(_text(body, content_type))
-        header, _ = next(rows, ([], ""))
+        rows = _Rows(_text(body, content_type), self._form.delimiter)
+        listed = iter(rows)
+        header, _ = next(listed, ([], ""))
+        rows.width = len(header)
         places = self._places(header)
         cells, raw, broken, drift = [], [], [], Drift()
-        for row, line in rows:
+        for row, line in listed:
             if len(row) == len(header):
                 cells.append(row)
                 raw.append(line.encode())
@@ -59,7 +62,7 @@ class CsvReader:
             place = places.get(".".join(str(part) for part in path))
             return [ABSENT] * len(raw) if place is None else columns[place] if columns else []
 
-        return DecodedPage(assemble(self._plan, Records(values, raw, broken), drift), drift)
+        return DecodedPage(assemble(self._plan, Records(values, raw, broken), drift), drift, counted=not rows.shredded)
 
     def _places(self, header: Sequence[str]) -> dict[str, int]:
         names = [name.strip() for name in header]
@@ -82,27 +85,61 @@ class CsvReader:
             shape = shape.fields[part]
         return True
 
-    def _rows(self, text: str) -> Iterator[tuple[list[str], str]]:
-        """Each row's cells with the lines it was; no cells for one that cannot be read. Blank lines are skipped."""
-        taken: list[str] = []
 
-        def lines() -> Iterator[str]:
-            for line in StringIO(text, newline=""):
-                taken.append(line)
-                yield line
+class _Rows:
+    """Each row's cells with the lines it was; no cells for one that cannot be read. Blank lines are skipped.
 
-        reader = csv.reader(lines(), delimiter=self._form.delimiter, strict=True)
+    A quote that is opened by mistake takes the lines after it for its cell. So where several lines make no row, each is
+    read alone, and the last, at which that was noticed, together with those that follow it.
+
+    width    : how many cells a row should have.
+    shredded : whether lines were read alone: the rows may then be more or fewer than the records they were.
+    """
+
+    def __init__(self, text: str, delimiter: str) -> None:
+        self.width: int | None = None
+        self.shredded = False
+        self._delimiter = delimiter
+        self._text = StringIO(text, newline="")
+        self._again = ""
+        self._taken: list[str] = []
+
+    def __iter__(self) -> Iterator[tuple[list[str], str]]:
+        reader = self._reader(self._lines())
         while True:
-            taken.clear()
-            try:
-                row = next(reader, None)
-            except csv.Error:
-                yield [], "".join(taken)
-                continue
-            if row is None:
+            self._taken.clear()
+            cells = _cells(reader)
+            if not self._taken:
                 return
-            if row:
-                yield row, "".join(taken).rstrip("\r\n")
+            found = [(cells, self._taken)]
+            if len(self._taken) > 1 and not (cells and self.width in {None, len(cells)}):
+                found = self._shred()
+                reader = self._reader(self._lines())
+            for row, lines in found:
+                if text := "".join(lines).rstrip("\r\n"):
+                    yield row, text
+
+    def _lines(self) -> Iterator[str]:
+        while line := self._again or self._text.readline():
+            self._again = ""
+            self._taken.append(line)
+            yield line
+
+    def _shred(self) -> list[tuple[list[str], list[str]]]:
+        self.shredded = True
+        self._again = self._taken.pop()
+        return [(_cells(self._reader([line])), [line]) for line in self._taken]
+
+    def _reader(self, lines: Iterable[str]) -> Iterator[list[str]]:
+        return csv.reader(lines, delimiter=self._delimiter, strict=True)
+
+
+def _cells(reader: Iterator[list[str]]) -> list[str]:
+    """The next row's cells; none for one that cannot be read, for a blank line, and at the end."""
+    try:
+        return next(reader, [])
+    except csv.Error:
+        return []
 
 
 class XmlReader:
@@ -113,7 +150,7 @@ class XmlReader:
         self._form = form
 
     def read(self, body: bytes, _content_type: str | None = None) -> DecodedPage:
-        """The page in `body`. Raises `ResponseError` for a document that declares entities."""
+        """The page in `body`. Raises `ResponseError` for a document that declares entities or is nested too deep."""
         try:
             elements = self._elements(body)
         except ET.ParseError as error:
@@ -134,8 +171,22 @@ class XmlReader:
         return DecodedPage(assemble(self._plan, Records(values, _XmlText(elements)), drift), drift)
 
     def _elements(self, body: bytes) -> list[ET.Element]:
-        events = SafeET.iterparse(BytesIO(body), events=("end",))
-        return [element for _, element in events if _local(element.tag) == self._form.record]
+        """The records' elements; one inside another is a part of it."""
+        found: list[ET.Element] = []
+        depth = record = 0
+        for event, element in SafeET.iterparse(BytesIO(body), events=("start", "end")):
+            if event == "start":
+                depth += 1
+                if depth > _DEPTH:
+                    raise ResponseError(f"the XML is nested more than {_DEPTH} deep", remedy="Ask the API's owner.")
+                if not record and _local(element.tag) == self._form.record:
+                    record = depth
+            else:
+                if depth == record:
+                    found.append(element)
+                    record = 0
+                depth -= 1
+        return found
 
     def _fields(self, element: ET.Element) -> Any:  # noqa: ANN401 - text, or an object of them
         below: dict[str, Any] = {f"@{_local(name)}": self._value(text) for name, text in element.attrib.items()}

@@ -84,6 +84,25 @@ def test_csv_cut_off_in_a_quote_rejects_its_last_row() -> None:
     assert page.batch.rejects[0].payload == b'2,"b'
 
 
+def test_csv_stray_quote_costs_its_own_line() -> None:
+    """A quote that never closes, or closes far below, takes no line but its own; rows of several lines after it stay whole."""
+    for rest in ("", '4,"d",4,1,,\n', '4,"d\ne",4,1,,\n5,e,5,1,,\n'):
+        page = csv_page(f'{HEADER}1,a,1,1,,\n2,"b,2,1,,\n3,"",3,1,,\n\n{rest}')
+        assert page.batch.table["id"].to_pylist() == [1, 3, *range(4, 4 + rest.count(",,\n"))]
+        assert [reject.payload for reject in page.batch.rejects] == [b'2,"b,2,1,,']
+        assert page.batch.rejects[0].reasons == ("row: expected 6 cells, got an open quote or an endless cell",)
+        assert not page.counted
+    assert csv_page(f'{HEADER}4,"d\ne",4,1,,\n5,e,5\n').counted
+
+
+def test_csv_row_of_several_lines_with_too_many_cells_is_turned_away_by_line() -> None:
+    """Lines that two stray quotes made one row are read alone, so that good ones among them are rows."""
+    page = csv_page(f'{HEADER}1,"a,1,1,,\n2,b,2,1,,\n3,c",3,1,,,\n4,d,4,1,,\n')
+    assert page.batch.table["id"].to_pylist() == [2, 4]
+    assert [reject.payload for reject in page.batch.rejects] == [b'1,"a,1,1,,', b'3,c",3,1,,,']
+    assert not page.counted
+
+
 def test_csv_drift() -> None:
     """New and missing columns are counted; ignored ones are not."""
     page = csv_page("id,name,temp,ok,at,new,noise\n1,a,1,1,,x,y\n2,b,2,0,,,y\n", ignore=("noise",))
@@ -142,6 +161,22 @@ def test_xml_element_that_does_not_fit_is_rejected_alone() -> None:
     assert page.batch.rejects[0].reasons == ('temp: expected double, got "hot"',)
     assert page.batch.rejects[0].payload == b'<reading id="a"><temp>hot</temp></reading>'
     assert page.batch.rejects[0].key is None or page.batch.rejects[0].key == "a"
+
+
+def test_xml_nested_beyond_reason_is_an_error() -> None:
+    """Depth that would end the process's stack is an error that says so; what a document may need is read."""
+    deep = '<l><reading id="a"><temp>1</temp>{}</reading></l>'
+    assert xml_page(deep.format("<z>" * 190 + "</z>" * 190)).batch.fetched == 1
+    with pytest.raises(ResponseError, match="nested more than 200 deep"):
+        xml_page(deep.format("<z>" * 3000 + "</z>" * 3000))
+
+
+def test_xml_record_inside_a_record_is_a_part_of_it() -> None:
+    """A record's element within another is no record of its own, so that nesting does not multiply what is kept."""
+    inner = '<reading id="x"><temp>9</temp></reading>'
+    page = xml_page(f'<l><reading id="a"><temp>1</temp>{inner}</reading><reading id="b"><temp>2</temp></reading></l>')
+    assert page.batch.table["id"].to_pylist() == ["a", "b"]
+    assert inner.encode() in page.batch.raw[0]
 
 
 def test_xml_cut_off_is_broken_and_entities_are_refused() -> None:
