@@ -54,8 +54,9 @@ class DuckDBWarehouse:
             first(con, "SELECT 1")
 
     def table_name(self, target: Target) -> str:
-        """`"source"."stream"`."""
-        return qualified(target)
+        """`"file"."source"."stream"`; asks the file itself for its name within DuckDB."""
+        with self._session() as con:
+            return qualified(con, target)
 
     def version(self, source: str, stream: str) -> int | None:
         """The lake version that the stream's table has reached; None if it was never merged."""
@@ -73,7 +74,9 @@ class DuckDBWarehouse:
             if not columns(con, target):
                 return 0
             names = ", ".join(quote(name) for name in identity(target))
-            found = first(con, f"SELECT count(*) FROM (SELECT 1 FROM {qualified(target)} GROUP BY {names} HAVING count(*) > 1)")
+            found = first(
+                con, f"SELECT count(*) FROM (SELECT 1 FROM {qualified(con, target)} GROUP BY {names} HAVING count(*) > 1)"
+            )
         return int(found[0]) if found else 0
 
     def query(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] | None = None) -> pa.Table:
@@ -89,7 +92,8 @@ class DuckDBWarehouse:
         """Bring the table up to the lake's newest version and record that version, in one transaction. Repeatable.
 
         When the lake's versions cannot be read one by one any more, the whole snapshot is merged again, which changes
-        nothing that is there already; an append table without key gets the snapshot in place of its rows.
+        nothing that is there already; an append table without key gets the snapshot in place of its rows, and so does every
+        table when rows were deleted from the lake.
         """
         started = time.monotonic()
         with self._session() as con:
@@ -118,19 +122,20 @@ def _merge(
     rows = sql.stage(con, lake_table.scan(plan.files, plan.schema.names) if plan.files else (), plan.schema)
     with _transaction(con):
         ensure(con, target)
-        changes = _apply(con, target, plan, rows)
+        changes = _apply(con, target, plan)
         result = _result(con, target, reached, plan.version, rows, changes, started)
         record(con, target, result, plan.lake, run_id)
     con.execute(f"DROP TABLE IF EXISTS {sql.STAGED}")
     return result
 
 
-def _apply(con: duckdb.DuckDBPyConnection, target: Target, plan: Plan, rows: int) -> Changes:
-    if plan.action is None or (not rows and plan.files):
+def _apply(con: duckdb.DuckDBPyConnection, target: Target, plan: Plan) -> Changes:
+    if plan.action is None:
         return Changes()
-    if plan.newest_only and rows:
-        sql.keep_newest_extraction(con)
-    return {"merge": sql.merge, "append": sql.append, "replace": sql.replace_all}[plan.action](con, target)
+    if plan.pulled_at:
+        sql.keep_pull(con, plan.pulled_at)
+    work = {"merge": sql.merge, "append": sql.append, "replace": sql.replace_all, "rebuild": sql.rebuild}
+    return work[plan.action](con, target)
 
 
 @contextmanager
@@ -153,7 +158,7 @@ def _result(
     changes: Changes,
     started: float,
 ) -> MergeResult:
-    total = first(con, f"SELECT count(*) FROM {qualified(target)}") if columns(con, target) else None
+    total = first(con, f"SELECT count(*) FROM {qualified(con, target)}") if columns(con, target) else None
     return MergeResult(
         lake_version_before=before,
         lake_version_after=after,
@@ -163,5 +168,5 @@ def _result(
         deleted=changes.deleted,
         rows_total=total[0] if total else 0,
         seconds=round(time.monotonic() - started, 3),
-        table=qualified(target),
+        table=qualified(con, target),
     )

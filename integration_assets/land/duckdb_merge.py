@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 
 import duckdb
 import numpy as np
@@ -12,7 +13,7 @@ from integration_assets.land.duckdb_tables import columns, first, qualified, quo
 from integration_assets.land.merging import Changes
 from integration_assets.land.warehouse import DELETED, DELETED_AT, EXTRACTED_AT, RUN_ID, Target
 
-STAGED = "temp.main.staged"
+STAGED = "temp.main._staged"  # no stream can be named so
 ARRIVAL = "_arrival"
 
 
@@ -55,7 +56,7 @@ def _merge_live(con: duckdb.DuckDBPyConnection, target: Target, source: str) -> 
     written = _written(con, target)
     updates = ", ".join(f"{quote(name)} = {_value(name)}" for name in written if name not in target.key)
     actions = con.execute(
-        f"""MERGE INTO {qualified(target)} AS t USING ({source}) AS s ON {_same_key(target)}
+        f"""MERGE INTO {qualified(con, target)} AS t USING ({source}) AS s ON {_same_key(target)}
             WHEN MATCHED AND {_not_older(target)} THEN UPDATE SET {updates}
             WHEN NOT MATCHED THEN INSERT ({_list(written)}) VALUES ({", ".join(_value(name) for name in written)})
             RETURNING merge_action""",
@@ -72,7 +73,7 @@ def _merge_tombstones(con: duckdb.DuckDBPyConnection, target: Target, source: st
         changed[target.version] = f"s.{quote(target.version)}"
     inserted = {name: f"s.{quote(name)}" for name in target.key} | changed
     actions = con.execute(
-        f"""MERGE INTO {qualified(target)} AS t USING ({source}) AS s ON {_same_key(target)}
+        f"""MERGE INTO {qualified(con, target)} AS t USING ({source}) AS s ON {_same_key(target)}
             WHEN MATCHED AND {_not_older(target)} THEN UPDATE SET {", ".join(f"{quote(n)} = {v}" for n, v in changed.items())}
             WHEN NOT MATCHED THEN INSERT ({_list(list(inserted))}) VALUES ({", ".join(inserted.values())})
             RETURNING merge_action""",
@@ -87,24 +88,31 @@ def append(con: duckdb.DuckDBPyConnection, target: Target) -> Changes:
     if target.key:
         identity = [*target.key, *([target.version] if target.version and target.version not in target.key else [])]
         same = " AND ".join(f"t.{quote(name)} IS NOT DISTINCT FROM s.{quote(name)}" for name in identity)
-        chosen += f" WHERE NOT EXISTS (SELECT 1 FROM {qualified(target)} t WHERE {same})"
+        chosen += f" WHERE NOT EXISTS (SELECT 1 FROM {qualified(con, target)} t WHERE {same})"
         chosen += f" QUALIFY row_number() OVER (PARTITION BY {_list(identity)} ORDER BY {ARRIVAL}) = 1"
     values = ", ".join(_value(name, target) for name in written)
-    into = f"INSERT INTO {qualified(target)} ({_list(written)})"
+    into = f"INSERT INTO {qualified(con, target)} ({_list(written)})"
     found = first(con, f"{into} SELECT {values} FROM ({chosen}) s ORDER BY {ARRIVAL}")
     return Changes(inserted=found[0] if found else 0)
 
 
 def replace_all(con: duckdb.DuckDBPyConnection, target: Target) -> Changes:
     """Put the staged rows in place of the table's."""
-    gone = first(con, f"DELETE FROM {qualified(target)}")
+    gone = first(con, f"DELETE FROM {qualified(con, target)}")
     keyless = append(con, target)
     return Changes(inserted=keyless.inserted, deleted=gone[0] if gone else 0)
 
 
-def keep_newest_extraction(con: duckdb.DuckDBPyConnection) -> None:
-    """Leave only the rows of the newest pull staged: a lake of full snapshots, of which the last one counts."""
-    con.execute(f"DELETE FROM {STAGED} WHERE {EXTRACTED_AT} < (SELECT max({EXTRACTED_AT}) FROM {STAGED})")
+def rebuild(con: duckdb.DuckDBPyConnection, target: Target) -> Changes:
+    """Merge the staged rows into the emptied table: what was deleted from the lake must not live on in it."""
+    gone = first(con, f"DELETE FROM {qualified(con, target)}")
+    merged = merge(con, target)
+    return Changes(merged.inserted, merged.updated, gone[0] if gone else 0)
+
+
+def keep_pull(con: duckdb.DuckDBPyConnection, pulled_at: datetime) -> None:
+    """Leave only the rows of one pull staged: a lake of full snapshots, of which the last one counts."""
+    con.execute(f"DELETE FROM {STAGED} WHERE {EXTRACTED_AT} IS DISTINCT FROM ?", [pulled_at])
 
 
 def _counts(actions: duckdb.DuckDBPyConnection) -> dict[str, int]:

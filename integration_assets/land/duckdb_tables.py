@@ -12,7 +12,7 @@ from integration_assets.errors import WarehouseError
 from integration_assets.land.merging import Recorded
 from integration_assets.land.warehouse import DELETED_AT, EXTRACTED_AT, RUN_ID, MergeResult, Target
 
-LEDGER = "integration_assets.ledger"
+_OWN = "integration_assets"
 _TECHNICAL = {DELETED_AT: "TIMESTAMP WITH TIME ZONE", EXTRACTED_AT: "TIMESTAMP WITH TIME ZONE", RUN_ID: "VARCHAR"}
 _COMMENTS = {
     DELETED_AT: "When the API said that the record is gone; null while it is live.",
@@ -32,19 +32,26 @@ def quote(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def qualified(target: Target) -> str:
-    """`"source"."stream"`."""
-    return f"{quote(target.source)}.{quote(target.stream)}"
+def catalog(con: duckdb.DuckDBPyConnection) -> str:
+    """The file's own name within DuckDB. Without it, a source named as the file or as `temp` would be ambiguous."""
+    found = first(con, "SELECT current_database()")
+    assert found is not None  # noqa: S101 - the query has one row
+    return quote(found[0])
+
+
+def qualified(con: duckdb.DuckDBPyConnection, target: Target) -> str:
+    """`"file"."source"."stream"`."""
+    return f"{catalog(con)}.{quote(target.source)}.{quote(target.stream)}"
 
 
 def last_merge(con: duckdb.DuckDBPyConnection, source: str, stream: str) -> Recorded | None:
     """What the ledger says of a stream; None if it was never merged."""
-    there = first(con, "SELECT 1 FROM duckdb_tables() WHERE schema_name = 'integration_assets' AND table_name = 'ledger'")
-    if not there:
+    if not _columns(con, _OWN, "ledger"):
         return None
+    ledger = f"{catalog(con)}.{_OWN}.ledger"
     found = first(
         con,
-        f"SELECT lake_version, lake FROM {LEDGER} WHERE source = ? AND stream = ? ORDER BY rowid DESC LIMIT 1",
+        f"SELECT lake_version, lake FROM {ledger} WHERE source = ? AND stream = ? ORDER BY rowid DESC LIMIT 1",
         [source, stream],
     )
     return Recorded(found[0], found[1]) if found else None
@@ -52,14 +59,15 @@ def last_merge(con: duckdb.DuckDBPyConnection, source: str, stream: str) -> Reco
 
 def record(con: duckdb.DuckDBPyConnection, target: Target, result: MergeResult, lake: str | None, run_id: str) -> None:
     """Write a merge's row into the ledger."""
-    con.execute("CREATE SCHEMA IF NOT EXISTS integration_assets")
+    own = f"{catalog(con)}.{_OWN}"
+    con.execute(f"CREATE SCHEMA IF NOT EXISTS {own}")
     con.execute(
-        f"""CREATE TABLE IF NOT EXISTS {LEDGER} (
+        f"""CREATE TABLE IF NOT EXISTS {own}.ledger (
             source VARCHAR NOT NULL, stream VARCHAR NOT NULL, lake_version BIGINT NOT NULL, merged_at TIMESTAMPTZ NOT NULL,
             run_id VARCHAR, rows_read BIGINT, inserted BIGINT, updated BIGINT, deleted BIGINT, lake VARCHAR)"""
     )
     con.execute(
-        f"INSERT INTO {LEDGER} VALUES (?, ?, ?, get_current_timestamp(), ?, ?, ?, ?, ?, ?)",
+        f"INSERT INTO {own}.ledger VALUES (?, ?, ?, get_current_timestamp(), ?, ?, ?, ?, ?, ?)",
         [
             target.source,
             target.stream,
@@ -76,9 +84,15 @@ def record(con: duckdb.DuckDBPyConnection, target: Target, result: MergeResult, 
 
 def columns(con: duckdb.DuckDBPyConnection, target: Target) -> dict[str, str]:
     """The table's columns and their DuckDB types, in order; empty if there is no table."""
+    return _columns(con, target.source, target.stream)
+
+
+def _columns(con: duckdb.DuckDBPyConnection, schema: str, name: str) -> dict[str, str]:
+    """The same of any table or view of the file."""
     rows = con.execute(
-        "SELECT column_name, data_type FROM duckdb_columns() WHERE schema_name = ? AND table_name = ? ORDER BY column_index",
-        [target.source, target.stream],
+        """SELECT column_name, data_type FROM duckdb_columns()
+           WHERE database_name = current_database() AND schema_name = ? AND table_name = ? ORDER BY column_index""",
+        [schema, name],
     ).fetchall()
     return dict(rows)
 
@@ -90,9 +104,9 @@ def ensure(con: duckdb.DuckDBPyConnection, target: Target) -> None:
     if not (target.disposition == "merge" or target.tombstones):
         del technical[DELETED_AT]
     there = columns(con, target)
-    name = qualified(target)
+    name = qualified(con, target)
     if not there:
-        con.execute(f"CREATE SCHEMA IF NOT EXISTS {quote(target.source)}")
+        con.execute(f"CREATE SCHEMA IF NOT EXISTS {catalog(con)}.{quote(target.source)}")
         described = [_column(column, type_, target.key) for column, type_ in (wanted | technical).items()]
         con.execute(f"CREATE TABLE {name} ({', '.join(described)})")
     for column, type_ in wanted.items():
@@ -111,6 +125,7 @@ def ensure(con: duckdb.DuckDBPyConnection, target: Target) -> None:
         con.execute(f"ALTER TABLE {name} ADD COLUMN {quote(column)} {type_}")
     if new or not there:
         _comment(con, target, new or wanted | technical)
+    if target.tombstones:
         _live_view(con, target)
 
 
@@ -132,12 +147,16 @@ def _comment(con: duckdb.DuckDBPyConnection, target: Target, names: dict[str, st
         text = target.descriptions.get(column) or _COMMENTS.get(column)
         if text:
             literal = text.replace("'", "''")
-            con.execute(f"COMMENT ON COLUMN {qualified(target)}.{quote(column)} IS '{literal}'")
+            con.execute(f"COMMENT ON COLUMN {qualified(con, target)}.{quote(column)} IS '{literal}'")
 
 
 def _live_view(con: duckdb.DuckDBPyConnection, target: Target) -> None:
-    if not target.tombstones:
+    """Show what is not deleted in a view, which names its columns and so is made again when there are more."""
+    shown, view = [name for name in columns(con, target) if name not in _TECHNICAL], f"{target.stream}_live"
+    if list(_columns(con, target.source, view)) == shown:
         return
-    shown = ", ".join(quote(name) for name in columns(con, target) if name not in _TECHNICAL)
-    view = f"{quote(target.source)}.{quote(target.stream + '_live')}"
-    con.execute(f"CREATE OR REPLACE VIEW {view} AS SELECT {shown} FROM {qualified(target)} WHERE {DELETED_AT} IS NULL")
+    listed = ", ".join(quote(name) for name in shown)
+    # From within the schema, for DuckDB cuts the catalog off a view's tables, and what is left may be ambiguous.
+    con.execute(f"USE {catalog(con)}.{quote(target.source)}")
+    con.execute(f"CREATE OR REPLACE VIEW {quote(view)} AS SELECT {listed} FROM {quote(target.stream)} WHERE {DELETED_AT} IS NULL")
+    con.execute(f"USE {catalog(con)}.main")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from integration_assets.errors import WarehouseError
 from integration_assets.land.store import VersionsGoneError
@@ -14,8 +16,9 @@ from integration_assets.land.warehouse import DELETED, EXTRACTED_AT, RUN_ID, Tar
 
 if TYPE_CHECKING:
     from integration_assets.land.lake import LakeFile, LakeTable
+    from integration_assets.land.state import LakeState
 
-Action = Literal["merge", "append", "replace"]
+Action = Literal["merge", "append", "replace", "rebuild"]
 
 
 @dataclass(frozen=True)
@@ -44,8 +47,9 @@ class Plan:
     files         : the data files to read, in the lake's order; none where nothing but the version is new.
     snapshot      : `files` are the whole table instead of what is new.
     schema        : the columns of the files that the table takes.
-    action        : what to do with the rows; None leaves the table's rows alone.
-    newest_only   : of the files' rows only those of the newest pull count.
+    action        : what to do with the rows; None leaves the table's rows alone. `replace` empties the table and appends,
+                    `rebuild` empties it and merges.
+    pulled_at     : of the files' rows only those with this `_extracted_at` count, which may be none; None takes all.
     """
 
     lake: str | None
@@ -55,7 +59,12 @@ class Plan:
     snapshot: bool
     schema: pa.Schema
     action: Action | None
-    newest_only: bool
+    pulled_at: datetime | None
+
+    @property
+    def newest_only(self) -> bool:
+        """Whether only the rows of the newest pull count."""
+        return self.pulled_at is not None
 
 
 def plan_merge(target: Target, lake_table: LakeTable, last: Recorded | None, *, there: bool, rebuild: bool) -> Plan | None:
@@ -71,14 +80,22 @@ def plan_merge(target: Target, lake_table: LakeTable, last: Recorded | None, *, 
     before = last.version if last and last.lake == lake and there else None
     if version is None or (version == before and not rebuild):
         return None
+    state = lake_table.state(version)
+    if before is None and there and not state.sequence:
+        # Made anew, and nothing was pulled into it yet: the table's rows are better than none.
+        return None
     files, snapshot = _new_files(lake_table, before, version, rebuild=rebuild)
-    action: Action | None = _action(target, files, snapshot=snapshot, known=before is not None)
-    if target.disposition == "replace" and _is_empty(lake_table):
+    forgotten = snapshot and before is not None and lake_table.rewritten(before, version)
+    action = _action(target, files, snapshot=snapshot, forgotten=forgotten)
+    pulled_at = None
+    if target.disposition == "replace" and state.receipt and not state.receipt.accepted:
+        # The newest full snapshot had no record; the stream allows that, or it would not have been committed.
         files, action = [], "replace"
-    elif target.disposition == "replace" and files and not snapshot:
+    elif target.disposition == "replace" and snapshot and files:
+        pulled_at = _newest_pull(lake_table, files, state)
+    elif target.disposition == "replace" and files:
         files = [file for file in files if file.version == files[-1].version]
-    newest_only = target.disposition == "replace" and snapshot
-    return Plan(lake, version, before, files, snapshot, staged_schema(target, lake_table), action, newest_only)
+    return Plan(lake, version, before, files, snapshot, staged_schema(target, lake_table), action, pulled_at)
 
 
 def _new_files(lake_table: LakeTable, before: int | None, version: int, *, rebuild: bool) -> tuple[list[LakeFile], bool]:
@@ -91,19 +108,24 @@ def _new_files(lake_table: LakeTable, before: int | None, version: int, *, rebui
     return lake_table.snapshot_files(version), True
 
 
-def _is_empty(lake_table: LakeTable) -> bool:
-    """Whether the newest full snapshot had no record; the stream allows that, or it would not have been committed."""
-    receipt = lake_table.state().receipt
-    return receipt is not None and receipt.accepted == 0
+def _newest_pull(lake_table: LakeTable, files: Sequence[LakeFile], state: LakeState) -> datetime | None:
+    """When the newest full snapshot was pulled, as its commit says: its rows may all have been deleted since."""
+    if state.receipt and state.receipt.started_at:
+        return datetime.fromisoformat(state.receipt.started_at)
+    # The log that had the receipt is gone, and the rows have to tell.
+    found = [pc.max(batch.column(0)).as_py() for batch in lake_table.scan(files, [EXTRACTED_AT])]
+    return max((moment for moment in found if moment is not None), default=None)
 
 
-def _action(target: Target, files: Sequence[LakeFile], *, snapshot: bool, known: bool) -> Action | None:
+def _action(target: Target, files: Sequence[LakeFile], *, snapshot: bool, forgotten: bool) -> Action | None:
+    """What to do with the rows of `files`. `forgotten`: rows that the table may have were deleted from the lake."""
+    # Rows without a key cannot be told from those that are there: the snapshot takes their place.
+    keyless = target.disposition == "append" and not target.key
+    if snapshot and (forgotten or keyless or target.disposition == "replace"):
+        return "rebuild" if target.disposition == "merge" else "replace"
     if not files:
         return None
-    if target.disposition == "merge":
-        return "merge"
-    # Rows without a key cannot be told from those that are there: the snapshot takes their place.
-    return "replace" if target.disposition == "replace" or (snapshot and known and not target.key) else "append"
+    return {"merge": "merge", "append": "append", "replace": "replace"}[target.disposition]  # type: ignore[return-value]
 
 
 def staged_schema(target: Target, lake_table: LakeTable) -> pa.Schema:

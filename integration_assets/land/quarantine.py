@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import reduce
 from itertools import islice
 from typing import Any
 
@@ -92,15 +93,13 @@ class Quarantine:
             return 0
         table = self.table(source, stream)
         table.prepare(SCHEMA)
-        seen: set[str] = set()
+        seen = _stored(table, slice_, contract_hash)
         added = 0
         with table.writer(SCHEMA) as writer:
             batch = first
             while batch:
                 rows = [_row(source, stream, reject, slice_, run_id, contract_hash, partition) for reject in batch]
                 fresh = {str(row["identity"]): row for row in rows if row["identity"] not in seen}
-                for name in _stored(table, set(fresh), slice_, contract_hash):
-                    del fresh[name]
                 seen.update(fresh)
                 writer.write(pa.Table.from_pylist(list(fresh.values()), schema=SCHEMA))
                 added += len(fresh)
@@ -171,17 +170,17 @@ def _end(text: str | None) -> str | int | None:
     return int(text) if text is not None and text.lstrip("-").isdigit() else text
 
 
-def _stored(table: LakeTable, names: set[str], slice_: Slice, contract_hash: str) -> set[str]:
-    """Which of `names` the same slice and contract put here before."""
+def _stored(table: LakeTable, slice_: Slice, contract_hash: str) -> set[str]:
+    """The identities that the same slice and contract put here before."""
     start, end = _ends(slice_)
-    wanted = pa.array(sorted(names), pa.string())
+    wanted = (("slice_start", start), ("slice_end", end), ("contract_hash", contract_hash))
     found: set[str] = set()
-    for batch in table.scan(table.snapshot_files(), ["identity", "slice_start", "slice_end", "contract_hash"]):
-        mask = pc.is_in(batch.column("identity"), value_set=wanted)
-        for column, value in (("slice_start", start), ("slice_end", end), ("contract_hash", contract_hash)):
-            values = batch.column(column)
-            mask = pc.and_(mask, pc.is_null(values) if value is None else pc.fill_null(pc.equal(values, value), False))  # noqa: FBT003
-        found.update(batch.column("identity").filter(mask).to_pylist())
+    for batch in table.scan(table.snapshot_files(), ["identity", *(column for column, _ in wanted)]):
+        masks = [
+            pc.is_null(batch.column(column)) if value is None else pc.fill_null(pc.equal(batch.column(column), value), False)  # noqa: FBT003
+            for column, value in wanted
+        ]
+        found.update(batch.column("identity").filter(reduce(pc.and_, masks)).to_pylist())
     return found
 
 

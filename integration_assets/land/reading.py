@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -56,7 +56,7 @@ def files_between(store: Store, table: DeltaTable, after: int, upto: int) -> lis
         actions = store.log_entry(version)
         if actions is None:
             raise VersionsGoneError(f"{store.uri}: the log entry of version {version} is gone")
-        if any(action.get("remove", {}).get("dataChange") for action in actions):
+        if _rewrites(actions):
             raise VersionsGoneError(f"{store.uri}: version {version} rewrote or deleted rows")
         adds = [action["add"] for action in actions if action.get("add", {}).get("dataChange")]
         found += [LakeFile(version, unquote(add["path"]), _rows(add)) for add in adds]
@@ -67,6 +67,16 @@ def files_between(store: Store, table: DeltaTable, after: int, upto: int) -> lis
         if info.type != pafs.FileType.File:
             raise VersionsGoneError(f"{store.uri}: {info.path} was vacuumed")
     return found
+
+
+def rewritten(store: Store, after: int, upto: int) -> bool:
+    """Whether a version in `(after, upto]` deleted or changed rows; one whose log entry is gone counts as if it had not."""
+    return any(_rewrites(store.log_entry(version) or ()) for version in range(after + 1, upto + 1))
+
+
+def _rewrites(actions: Iterable[dict[str, Any]]) -> bool:
+    """Whether a version takes rows away; compaction, which only moves them, does not."""
+    return any(action.get("remove", {}).get("dataChange") for action in actions)
 
 
 def _rows(add: dict[str, Any]) -> int:
@@ -102,17 +112,12 @@ def _align(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
-def known(store: Store, table: DeltaTable, columns: Sequence[str], cursor_field: str, slice_: Slice) -> pa.Table:
+def known(store: Store, table: DeltaTable, columns: Sequence[str], cursor_field: str, slice_: Slice) -> Iterator[pa.Table]:
     """`columns` of the rows whose `cursor_field` lies in the slice; files and row groups that cannot hold any are skipped."""
     schema = arrow_schema(table)
-    wanted = pa.schema([schema.field(name) for name in columns])
     read = pa.schema([schema.field(name) for name in dict.fromkeys([*columns, cursor_field])])
-    parts = [wanted.empty_table()]
     for row in active(table):
-        low, high = row.get(f"min.{cursor_field}"), row.get(f"max.{cursor_field}")
-        if isinstance(high, datetime):
-            high += _COARSE
-        if not _may_hold(low, high, slice_):
+        if not _may_hold(row.get(f"min.{cursor_field}"), _highest(row.get(f"max.{cursor_field}")), slice_):
             continue
         with store.guard("read"), _open(store, row["path"]) as file:
             if cursor_field not in file.schema_arrow.names:
@@ -120,8 +125,17 @@ def known(store: Store, table: DeltaTable, columns: Sequence[str], cursor_field:
             names = [name for name in read.names if name in file.schema_arrow.names]
             for batch in file.iter_batches(BATCH_ROWS, columns=names, row_groups=_groups(file, cursor_field, slice_)):
                 rows = pa.Table.from_batches([_align(batch, read)])
-                parts.append(rows.filter(_inside(rows.column(cursor_field), slice_)).select(list(columns)))
-    return pa.concat_tables(parts)
+                yield rows.filter(_inside(rows.column(cursor_field), slice_)).select(list(columns))
+
+
+def _highest(bound: CursorValue | None) -> CursorValue | None:
+    """The highest value that a file may have whose log entry says `bound`; None if there is no telling."""
+    if not isinstance(bound, datetime):
+        return bound
+    try:
+        return bound + _COARSE
+    except OverflowError:
+        return None
 
 
 def _may_hold(low: CursorValue | None, high: CursorValue | None, slice_: Slice) -> bool:

@@ -190,8 +190,9 @@ def statistics(footer: pq.FileMetaData, schema: pa.Schema) -> str:
         nulls[name] = sum(one.null_count for one in found)
         bounded = [one for one in found if one.has_min_max]
         if bounded and all(one.has_min_max or not one.num_values for one in found):
-            lows[name] = _bound(min(one.min for one in bounded))
-            highs[name] = _bound(max(one.max for one in bounded), up=True)
+            with suppress(OverflowError):  # the end of time cannot be rounded up: its file goes without the bound
+                lows[name] = _bound(min(one.min for one in bounded))
+                highs[name] = _bound(max(one.max for one in bounded), up=True)
     return json.dumps({"numRecords": footer.num_rows, "minValues": lows, "maxValues": highs, "nullCount": nulls})
 
 

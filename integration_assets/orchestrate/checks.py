@@ -14,7 +14,6 @@ from integration_assets.spec.source import Source, Stream
 
 if TYPE_CHECKING:
     from integration_assets.errors import RejectThresholdError
-    from integration_assets.land.warehouse import Target, Warehouse
 
 ADDS_UP = "accounting_adds_up"
 HELD = "contract_held"
@@ -114,13 +113,6 @@ def no_drift(key: dg.AssetKey, receipts: Sequence[Receipt]) -> dg.AssetCheckResu
 def has_key(stream: Stream) -> bool:
     """Whether the warehouse's table has one row a key. An append table has one row a version."""
     return bool(stream.key) and stream.disposition != "append"
-
-
-def doubled_keys(warehouse: Warehouse, target: Target) -> int:
-    """How many keys the table has more than once. Raises the warehouse's errors."""
-    names = ", ".join(f'"{name}"' for name in target.key)
-    doubled = f"SELECT {names} FROM {warehouse.table_name(target)} GROUP BY {names} HAVING count(*) > 1"
-    return int(warehouse.query(f"SELECT count(*) AS doubled FROM ({doubled})").column("doubled")[0].as_py())
 
 
 def keys_unique(source: Source, stream: Stream, doubled: int | None, rows: int) -> dg.AssetCheckResult:

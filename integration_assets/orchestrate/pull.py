@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import json
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -39,13 +40,15 @@ class Step:
         settings = self.stores.settings()
         say = self.context.log.info
         with open_feeds(self.source, self.stores.stores(say), settings, [self.stream], say) as (feed,):
+            earlier = self._earlier()
             receipts: list[Receipt] = []
+            done = {receipt.partition for receipt in earlier}
             try:
-                yield from self._partitions(feed, receipts) if self.stream.partitions else self._whole(feed, receipts)
+                yield from self._partitions(feed, receipts, done) if self.stream.partitions else self._whole(feed, receipts)
             except IntegrationError as error:
-                yield from self._evidence(receipts, error if isinstance(error, RejectThresholdError) else None)
+                yield from self._evidence([*earlier, *receipts], error if isinstance(error, RejectThresholdError) else None)
                 raise
-            yield from self._evidence(receipts)
+            yield from self._evidence([*earlier, *receipts])
 
     def merge(self) -> Iterator[Event]:
         """Bring the warehouse's table up to the lake; needs neither the API nor its secret."""
@@ -57,7 +60,7 @@ class Step:
         aim = target(self.source, self.stream, contract)
         try:
             result = stores.warehouse.merge(aim, stores.table(self.source, self.stream), self.context.run.run_id)
-            doubled = checks.doubled_keys(stores.warehouse, aim) if result.rows_total and checks.has_key(self.stream) else None
+            doubled = stores.warehouse.doubled_keys(aim) if result.rows_total and checks.has_key(self.stream) else None
         except IntegrationError as error:
             raise error.at(self.source.name, self.stream.name) from None
         yield dg.MaterializeResult(
@@ -66,12 +69,12 @@ class Step:
         )
         yield from self._selected([checks.keys_unique(self.source, self.stream, doubled, result.rows_total)])
 
-    def _partitions(self, feed: Feed, receipts: list[Receipt]) -> Iterator[Event]:
+    def _partitions(self, feed: Feed, receipts: list[Receipt], done: Collection[str | None]) -> Iterator[Event]:
         from integration_assets.sync import outcome, sync
 
         keys = self._keys()
         report = Reporter(self.context.log.info, len(keys))
-        for key in self._open(keys):
+        for key in (key for key in keys if key not in done):
             mine = []
             for receipt in sync(feed, self.context.run.run_id, partitions=[key], watch=report.watch):
                 mine.append(receipt)
@@ -129,20 +132,19 @@ class Step:
             )
         return list(context.partition_keys)
 
-    def _open(self, keys: Sequence[str]) -> list[str]:
-        """`keys` without those that an earlier try of this very step finished."""
-        context = self.context
-        if not context.retry_number:
-            return list(keys)
-        wanted = dg.AssetRecordsFilter(asset_key=lake_key(self.source, self.stream), asset_partitions=list(keys))
-        done = set()
-        cursor = None
-        while True:
-            found = context.instance.fetch_materializations(wanted, limit=1000, cursor=cursor)
-            done |= {record.partition_key for record in found.records if record.run_id == context.run.run_id}
-            if not found.has_more:
-                return [key for key in keys if key not in done]
-            cursor = found.cursor
+    def _earlier(self) -> list[Receipt]:
+        """What an earlier try of this very step landed, from the events that it left: one receipt each."""
+        context, key = self.context, lake_key(self.source, self.stream)
+        found: list[Receipt] = []
+        cursor, more = None, bool(context.retry_number)
+        while more:
+            kind = dg.DagsterEventType.ASSET_MATERIALIZATION
+            page = context.instance.get_records_for_run(context.run.run_id, cursor, kind, limit=1000)
+            events = [record.asset_materialization for record in page.records]
+            kept = [event.metadata.get("receipt") for event in events if event and event.asset_key == key]
+            found += [Receipt.from_json(json.dumps(value.value)) for value in kept if value]
+            cursor, more = page.cursor, page.has_more
+        return found
 
     def _whole_partition(self, key: str, total: Receipt) -> Receipt:
         """The receipt, with a warning when the partition is not over yet for the API."""

@@ -29,10 +29,11 @@ def days(first: float, last: float) -> Slice:
     return Slice(day(first), day(last))
 
 
-def receipt(run_id: str = "run", slice_: Slice | None = None, accepted: int = 0) -> Receipt:
+def receipt(run_id: str = "run", slice_: Slice | None = None, accepted: int = 0, started: datetime | None = None) -> Receipt:
     """A receipt as a run hands it to the commit."""
     start, end = (slice_ or Slice()).to_json()
-    return Receipt("shop", "orders", run_id, "committed", (start, end), fetched=accepted, accepted=accepted)
+    began = started.isoformat() if started else ""
+    return Receipt("shop", "orders", run_id, "committed", (start, end), fetched=accepted, accepted=accepted, started_at=began)
 
 
 def row(key: str, version: float, n: int | None = 0, *, deleted: bool = False, extracted: float = 100) -> dict[str, Any]:
@@ -54,6 +55,7 @@ def land(
     base: LakeState | None = None,
     origin: CursorValue | None = START,
     schema: pa.Schema = SCHEMA,
+    started: datetime | None = None,
     **kept: str,
 ) -> Receipt:
     """Prepare, write and commit as the flow does it; returns the committed receipt."""
@@ -62,4 +64,4 @@ def land(
     with table.writer(schema) as writer:
         writer.write(data)
         base = base or table.state()
-        return table.commit(writer, receipt(run_id, slice_, data.num_rows), slice_, base, origin, **kept)
+        return table.commit(writer, receipt(run_id, slice_, data.num_rows, started), slice_, base, origin, **kept)

@@ -285,7 +285,7 @@ def test_odd_names_are_quoted(tmp_path: Path, warehouse: DuckDBWarehouse) -> Non
     one = {"order": "a", "table": day(1), "_deleted": False, "_extracted_at": day(1), "_run_id": "r"}
     land(table, [one], days(0, 2), schema=pa.schema([*contract, *TECHNICAL]))
     target = Target("select", "group", contract, {}, ("order",), "table", "merge", tombstones=True)
-    assert warehouse.merge(target, table, "run").table == '"select"."group"'
+    assert warehouse.merge(target, table, "run").table == '"warehouse"."select"."group"'
     assert warehouse.query('SELECT "order" FROM "select"."group_live"').num_rows == 1
 
 
@@ -340,3 +340,127 @@ def test_the_file_is_free_between_operations(table: LakeTable, warehouse: DuckDB
     warehouse.merge(TARGET, table, "run")
     with duckdb.connect(str(warehouse.path), config={"threads": 1}) as other:
         assert other.execute("SELECT count(*) FROM shop.orders").fetchone() == (1,)
+
+
+KEYLESS = replace(TARGET, key=(), disposition="append", tombstones=False)
+
+
+def test_append_without_a_key_is_not_doubled_by_a_lake_made_anew(tmp_path: Path, warehouse: DuckDBWarehouse) -> None:
+    """A lake that was moved away and pulled again gives the same rows: they take the place of the first ones."""
+    for name in ("one", "two", "three"):
+        table = Lake(str(tmp_path / name)).table("shop", "orders")
+        table.prepare(SCHEMA)
+        # Before its first commit, a new lake says nothing about the rows that are there.
+        warehouse.merge(KEYLESS, table, "run")
+        if name != "three":
+            land(table, [row("a", 1), row("a", 1)], days(0, 2))
+        else:
+            land(table, [], days(0, 1))
+            warehouse.merge(KEYLESS, table, "run")
+            land(table, [row("a", 1), row("a", 1)], days(1, 2))
+        assert warehouse.merge(KEYLESS, table, "run").rows_total == 2
+    assert warehouse.query("SELECT id FROM shop.orders").num_rows == 2
+
+
+def test_append_without_a_key_replaces_a_table_that_no_ledger_knows(table: LakeTable, warehouse: DuckDBWarehouse) -> None:
+    """When the ledger was lost, the table is made again from the lake instead of doubled."""
+    land(table, [row("a", 1), row("b", 1)], days(0, 2))
+    warehouse.merge(KEYLESS, table, "run")
+    with duckdb.connect(str(warehouse.path)) as other:
+        other.execute("DROP TABLE integration_assets.ledger")
+    assert warehouse.merge(KEYLESS, table, "run").rows_total == 2
+
+
+@pytest.mark.parametrize("disposition", ["merge", "append", "replace"])
+def test_what_is_deleted_from_the_lake_goes_from_the_warehouse(
+    table: LakeTable, warehouse: DuckDBWarehouse, disposition: str
+) -> None:
+    """A right to be forgotten reaches the table with the next merge, whatever came with it, up to the last row."""
+    target = replace(TARGET, disposition=disposition, tombstones=False)
+    land(table, [row("a", 1, 1), row("b", 1, 2), row("c", 1, 3)], None)
+    warehouse.merge(target, table, "run")
+    table.delete("id = 'a'")
+    table.compact()
+    table.vacuum(hours=0)
+    assert warehouse.merge(target, table, "run").deleted == 3
+    assert state(warehouse, "n") == {"b": (2,), "c": (3,)}
+    table.delete("id = 'b'")
+    land(table, [row("c", 2, 4, extracted=101)], None)
+    warehouse.merge(target, table, "run")
+    assert set(state(warehouse, "n")) == {"c"}
+    table.delete("true")
+    assert warehouse.merge(target, table, "run").rows_total == 0
+
+
+def test_a_newer_version_that_is_deleted_gives_way_to_the_older(table: LakeTable, warehouse: DuckDBWarehouse) -> None:
+    """When only a record's newest version is forgotten, its values go from the table too."""
+    land(table, [row("a", 1, 1)], days(0, 2))
+    land(table, [row("a", 2, 2)], days(2, 3))
+    warehouse.merge(TARGET, table, "run")
+    table.delete("n = 2")
+    warehouse.merge(TARGET, table, "run")
+    assert state(warehouse, "n") == {"a": (1,)}
+
+
+def test_rows_of_an_earlier_lake_stay_when_versions_are_only_unreadable(table: LakeTable, warehouse: DuckDBWarehouse) -> None:
+    """A rebuild after a vacuum takes nothing away: only a deletion in the lake does."""
+    land(table, [row("a", 1, 1)], days(0, 2))
+    warehouse.merge(TARGET, table, "run")
+    with duckdb.connect(str(warehouse.path)) as other:
+        other.execute("INSERT INTO shop.orders (id, n) VALUES ('older', 9)")
+    land(table, [row("b", 2, 2)], days(2, 3))
+    table.compact()
+    table.vacuum(hours=0)
+    assert warehouse.merge(TARGET, table, "run").deleted == 0
+    assert state(warehouse, "n") == {"a": (1,), "b": (2,), "older": (9,)}
+
+
+@pytest.mark.parametrize("compacted", [False, True])
+def test_an_older_snapshot_does_not_come_back(table: LakeTable, warehouse: DuckDBWarehouse, *, compacted: bool) -> None:
+    """When every row of the newest full snapshot was deleted, the table is empty and not as it was before."""
+    target = replace(TARGET, version=None, disposition="replace", tombstones=False)
+    land(table, [row("a", 1, 1, extracted=1)], None, started=day(1))
+    land(table, [row("b", 1, 2, extracted=2), row("c", 1, 2, extracted=2)], None, started=day(2))
+    if compacted:
+        table.compact()
+    warehouse.merge(target, table, "run")
+    assert state(warehouse, "n") == {"b": (2,), "c": (2,)}
+    table.delete("id = 'b'")
+    warehouse.merge(target, table, "run")
+    assert state(warehouse, "n") == {"c": (2,)}
+    table.delete("id = 'c'")
+    warehouse.merge(target, table, "run")
+    assert state(warehouse, "n") == {}
+
+
+@pytest.mark.parametrize(("file", "source"), [("shop", "shop"), ("w", "temp"), ("w", "system"), ("w", "main"), ("temp", "temp")])
+def test_a_source_may_have_any_name(tmp_path: Path, file: str, source: str) -> None:
+    """A source named as the warehouse's file, or as one of DuckDB's own catalogs, is merged, grown and shown."""
+    warehouse = DuckDBWarehouse(str(tmp_path / f"{file}.duckdb"))
+    table = Lake(str(tmp_path / "lake")).table(source, "staged")
+    target = replace(TARGET, source=source, stream="staged")
+    land(table, [row("a", 1, 1)], days(0, 2))
+    warehouse.merge(target, table, "run")
+    grown = pa.schema([*SCHEMA, ("note", pa.string())])
+    land(table, [{**row("b", 2, 2), "note": "x"}, {**row("a", 2, None, deleted=True), "note": None}], days(2, 3), schema=grown)
+    target = replace(target, contract_schema=pa.schema([*CONTRACT, ("note", pa.string())]))
+    assert warehouse.merge(target, table, "run").rows_total == 2
+    assert warehouse.doubled_keys(target) == 0
+    assert warehouse.version(source, "staged") == table.version()
+    name = warehouse.table_name(target)
+    assert warehouse.query(f"SELECT id FROM {name} ORDER BY id")["id"].to_pylist() == ["a", "b"]
+    assert warehouse.query(f'SELECT id, note FROM {name[:-1]}_live"').to_pylist() == [{"id": "b", "note": "x"}]
+
+
+def test_the_live_view_comes_with_the_first_tombstone_described(table: LakeTable, warehouse: DuckDBWarehouse) -> None:
+    """A stream that is told later how its API says `gone` gets the view then, and one that was dropped comes back."""
+    land(table, [row("a", 1, 1)], days(0, 2))
+    warehouse.merge(replace(TARGET, tombstones=False), table, "run")
+    land(table, [row("b", 2, 2)], days(2, 3))
+    warehouse.merge(TARGET, table, "run")
+    assert warehouse.query("SELECT id FROM shop.orders_live").num_rows == 2
+    with duckdb.connect(str(warehouse.path)) as other:
+        other.execute("DROP VIEW shop.orders_live")
+    land(table, [row("a", 3, None, deleted=True)], days(3, 4))
+    warehouse.merge(TARGET, table, "run")
+    assert warehouse.query("SELECT id FROM shop.orders_live")["id"].to_pylist() == ["b"]

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
 import pytest
 
+from integration_assets.land.lake import LakeTable
 from integration_assets.land.quarantine import Quarantine, identity
 from integration_assets.spec.cursor import Slice
 from integration_assets.spec.records import Reject
@@ -70,6 +73,21 @@ def test_many_rejects_are_one_commit_and_the_list_is_limited(quarantine: Quarant
     assert quarantine.add("shop", "orders", rejects, Slice(), "run", "abc") == 2_500
     assert quarantine.table("shop", "orders").version() == 1
     assert [kept.payload for kept in quarantine.list("shop", "orders", limit=2)] == [b"2499", b"2498"]
+
+
+def test_what_is_there_is_read_once(quarantine: Quarantine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thousands of rejects are compared with what is in quarantine in one reading of it, however many they are."""
+    rejects = [Reject(str(number).encode(), ("x: bad",)) for number in range(2_500)]
+    quarantine.add("shop", "orders", rejects[:1_500], Slice(), "run", "abc")
+    scan, read = LakeTable.scan, []
+
+    def counted(*arguments: Any) -> pa.RecordBatchReader:  # noqa: ANN401 - passed through
+        read.append(arguments)
+        return scan(*arguments)
+
+    monkeypatch.setattr(LakeTable, "scan", counted)
+    assert quarantine.add("shop", "orders", rejects, Slice(), "run", "abc") == 1_000
+    assert len(read) == 1
 
 
 def test_streams_and_runs_at_the_same_time_lose_nothing(quarantine: Quarantine) -> None:

@@ -117,7 +117,7 @@ def test_the_catalogue_shows_columns_a_sample_and_the_receipt(bench: Bench) -> N
     assert value(lake, "docs") == "https://shop.example/docs"
     assert Receipt.from_json(json.dumps(value(lake, "receipt"))).adds_up
     assert value(lake, "lake").endswith("lake/shop/orders")
-    assert value(warehouse, "dagster/table_name") == "shop.orders"
+    assert value(warehouse, "dagster/table_name") == "warehouse.shop.orders"
     assert value(warehouse, "lake version after") == str(value(lake, "lake version"))
 
 

@@ -141,6 +141,32 @@ def test_an_outage_is_waited_for_and_finished_days_are_not_pulled_again(
     assert len([event for event in run.all_events if event.event_type_value == "STEP_UP_FOR_RETRY"]) == 1
 
 
+@pytest.mark.parametrize("name", ["orders", "returns"])
+def test_the_checks_after_a_retry_are_over_the_whole_run(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """A record turned away before the outage is told of by the checks after it, of days and of a stream without days."""
+    monkeypatch.setenv("SHOP_KEY", KEY)
+    monkeypatch.setattr(failures, "WAITS", (0.0, 0.0))
+    monkeypatch.setattr(SourceClient, "now", lambda _: datetime(2024, 3, 5, tzinfo=UTC))
+    spec = source().stream(name)
+    assert spec.cursor is not None
+    cursor = spec.cursor.model_copy(update={"step": timedelta(days=1), "safety_lag": timedelta()})
+    stream = spec.model_copy(update={"cursor": cursor, "reject_threshold": 0.5})
+    shop.orders[0]["amount"], shop.broken[DAY2], shop.mend_after = "many", 503, 1
+    with dg.DagsterInstance.ephemeral() as instance:
+        bench = make_bench(source(shop.url, streams=(stream,)), tmp_path, instance)
+        span = {"partition": DAY1, "to": DAY4} if stream.partitions else {}
+        run = bench.run(dg.AssetKey(["shop", name]), **span)
+        checks = bench.checks(run)
+
+    assert run.success
+    assert shop.asked.count(DAY1) == 1
+    assert not checks["contract_held"].passed
+    counted = {key: checks["accounting_adds_up"].metadata[key].value for key in ("fetched", "accepted", "rejected")}
+    assert counted == {"fetched": 12, "accepted": 11, "rejected": 1}
+
+
 def test_a_busy_warehouse_is_waited_for_without_pulling_again(bench: Bench, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """When another program holds the warehouse, only the merge is tried again: no second event and no second request."""
     monkeypatch.setattr(failures, "WAITS", (0.0, 0.0))
