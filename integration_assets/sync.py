@@ -3,53 +3,26 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 from integration_assets.errors import IntegrationError, PageTokenExpiredError, SliceTakenError, SpecError
 from integration_assets.extract.client import SourceClient
 from integration_assets.ingest import Feed, Job, Watch, ingest
-from integration_assets.land.duckdb import DuckDBWarehouse
-from integration_assets.land.gcs import storage_options
-from integration_assets.land.lake import Lake, LakeTable
-from integration_assets.land.quarantine import Quarantine
-from integration_assets.land.warehouse import MergeResult, Target, Warehouse
+from integration_assets.land.warehouse import MergeResult, Target
 from integration_assets.settings import Settings
 from integration_assets.spec.contract import Contract, check_stream
 from integration_assets.spec.cursor import Slice, plan, steps
 from integration_assets.spec.receipt import Receipt
 from integration_assets.spec.source import Source, Stream
+from integration_assets.stores import Say, Stores
+
+__all__ = ["Say", "Stores", "merge", "open_feeds", "outcome", "plan_slice", "sync", "target"]
 
 _TRIES = 3
 _LOOK_BACK = 100
-
-Say = Callable[[str], None]
-"""Where a sentence for people goes: the terminal, or the run's log."""
-
-
-@dataclass(frozen=True)
-class Stores:
-    """Where data lands: the lake, its quarantine, the warehouse."""
-
-    lake: Lake
-    quarantine: Quarantine
-    warehouse: Warehouse
-
-    @classmethod
-    def from_settings(cls, settings: Settings, say: Say | None = None) -> Stores:
-        """The stores that the settings name; nothing is opened or written yet. `say` is told of waits for other runs."""
-        options = storage_options(settings.lake_uri, settings.environ)
-        return cls(
-            Lake(settings.lake_uri, options),
-            Quarantine(settings.lake_uri, options),
-            DuckDBWarehouse(settings.warehouse_uri, wait_seconds=settings.warehouse_wait, on_wait=say),
-        )
-
-    def table(self, source: Source, stream: Stream) -> LakeTable:
-        """The stream's lake table, whether or not it is there yet."""
-        return self.lake.table(source.name, stream.name)
 
 
 @contextmanager
