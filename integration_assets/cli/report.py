@@ -20,21 +20,19 @@ _KIB = 1024
 
 
 def sources_table(sources: Iterable[Source], settings: Settings) -> Table:
-    """One row a stream; secrets by name and whether they are set."""
-    table = Table(title="Sources")
-    for name in ("stream", "reads", "cursor", "partitions", "lands as", "secret"):
-        table.add_column(name, overflow="fold")
+    """One cell a stream; secrets by name and whether they are set."""
+    table = blocks_table("Sources")
     for source in sources:
         needed = [f"{name} ({'set' if settings.environ.get(name) else 'not set'})" for name in secret_names(source.auth)]
         for stream in source.streams:
-            table.add_row(
-                f"{source.name}.{stream.name}",
-                f"{settings.locate(source).base_url}{stream.path}",
-                stream.cursor.field if stream.cursor else "-",
-                stream.partitions.every if stream.partitions else "-",
-                stream.disposition,
-                ", ".join(needed) or "none",
-            )
+            lines = {
+                "reads": f"{settings.locate(source).base_url}{stream.path}",
+                "cursor": stream.cursor.field if stream.cursor else "none: always pulled whole",
+                "partitions": f"by {stream.partitions.every}" if stream.partitions else "none",
+                "lands by": stream.disposition,
+                "secret": ", ".join(needed) or "none",
+            }
+            table.add_row(block(f"{source.name}.{stream.name}", lines))
     return table
 
 

@@ -82,7 +82,7 @@ def run_sync(source: Source, wanted: Asked, settings: Settings, out: Console, *,
 def _sync_one(work: Work, stores: Stores, run_id: str, bars: Progress, say: Say, *, dry_run: bool) -> None:
     """Pull one stream and merge it; what landed before an error is merged as well, before the error goes on."""
     work.begun = True
-    work.failure = "interrupted"
+    work.failure = "stopped"
     try:
         _pull(work, run_id, bars, dry_run=dry_run)
     except IntegrationError:
