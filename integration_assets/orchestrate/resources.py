@@ -5,8 +5,10 @@ Secrets are never resource configuration: they stay in the environment and are l
 
 from __future__ import annotations
 
+import os
+from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from pydantic import Field
@@ -14,7 +16,7 @@ from pydantic import Field
 from integration_assets.settings import Settings
 
 if TYPE_CHECKING:
-    from integration_assets.sync import Say, Stores
+    from integration_assets.stores import Say, Stores
 
 
 class StoresResource(dg.ConfigurableResource["StoresResource"]):
@@ -32,6 +34,17 @@ class StoresResource(dg.ConfigurableResource["StoresResource"]):
 
     def stores(self, say: Say | None = None) -> Stores:
         """Lake, quarantine and warehouse; nothing is opened yet. `say` is told of waits for other runs."""
-        from integration_assets.sync import Stores
+        from integration_assets.stores import Stores
 
-        return Stores.from_settings(self.settings(), say)
+        return Stores.from_settings(self.settings(), say, _bigquery)
+
+
+def _bigquery(project: str, location: str) -> AbstractContextManager[Any]:
+    """A BigQuery client as dagster-gcp opens it; an emulator's has no credentials, for which that resource has no setting."""
+    if os.environ.get("BIGQUERY_EMULATOR_HOST"):
+        from integration_assets.land.bigquery_client import open_client
+
+        return open_client(project, location)
+    from dagster_gcp import BigQueryResource
+
+    return BigQueryResource(project=project, location=location).get_client()

@@ -14,6 +14,7 @@ import dagster as dg
 from integration_assets import __version__
 from integration_assets.errors import SpecError
 from integration_assets.orchestrate.partitions import partitions_def
+from integration_assets.settings import Settings
 from integration_assets.spec.partitions import Partitions
 from integration_assets.spec.source import Source, Stream
 
@@ -54,7 +55,7 @@ def warehouse_spec(source: Source, stream: Stream) -> dg.AssetSpec:
         stream,
         key=warehouse_key(source, stream),
         deps=[lake_key(source, stream)],
-        kinds={"duckdb"},
+        kinds={"bigquery" if Settings.from_environ().warehouse_uri.startswith("bigquery://") else "duckdb"},
         description=_described(source, stream, about),
     )
 
