@@ -12,7 +12,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError, DeltaError
 
 from integration_assets.errors import LakeError, ReplanError, RescheduleError, SliceTakenError
-from integration_assets.land.state import Entry, LakeState, entries, properties, read_state
+from integration_assets.land.state import Entry, LakeState, entries, newer, properties, read_state
 from integration_assets.land.store import Store
 from integration_assets.land.writer import DataFile
 from integration_assets.spec.cursor import CursorValue, Slice, finish, watermark
@@ -116,11 +116,8 @@ def _since(store: Store, version: int, base: LakeState) -> list[Entry]:
 
 
 def _landed(store: Store, after: int, name: str) -> Receipt | None:
-    table = store.open()
-    if table is None:
-        return None
-    found = (entry.state.receipt for entry in entries(store, table.version(), after + 1) if entry.ticket == name)
-    return next(found, None)
+    """The receipt of the commit called `name` if it is in a version after `after`; cheaper than opening the table again."""
+    return next((entry.state.receipt for entry in newer(store, after) if entry.ticket == name), None)
 
 
 def _clash(winner: Receipt, slice_: Slice | None) -> bool:

@@ -61,11 +61,6 @@ class Plan:
     action: Action | None
     pulled_at: datetime | None
 
-    @property
-    def newest_only(self) -> bool:
-        """Whether only the rows of the newest pull count."""
-        return self.pulled_at is not None
-
 
 def plan_merge(target: Target, lake_table: LakeTable, last: Recorded | None, *, there: bool, rebuild: bool) -> Plan | None:
     """What a merge has to do; None when the table is up to date or the lake is not there.

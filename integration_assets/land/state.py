@@ -13,7 +13,7 @@ Where it lives, and why it survives:
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -99,9 +99,13 @@ def entries(store: Store, version: int, down_to: int = 0) -> Iterator[Entry]:
         actions = store.log_entry(number)
         if actions is None:
             return
-        info: dict[str, Any] = next((action["commitInfo"] for action in actions if "commitInfo" in action), {})
-        if META in info:
-            yield _parse(number, info)
+        yield from _entry(number, actions)
+
+
+def newer(store: Store, version: int) -> Iterator[Entry]:
+    """Our commits after `version` upwards, up to the newest."""
+    while (actions := store.log_entry(version := version + 1)) is not None:
+        yield from _entry(version, actions)
 
 
 def _dump(state: LakeState, ticket: str) -> dict[str, str]:
@@ -116,6 +120,12 @@ def _dump(state: LakeState, ticket: str) -> dict[str, str]:
     if state.receipt:
         metadata[META_RECEIPT] = state.receipt.to_json()
     return metadata
+
+
+def _entry(version: int, actions: Iterable[dict[str, Any]]) -> Iterator[Entry]:
+    info: dict[str, Any] = next((action["commitInfo"] for action in actions if "commitInfo" in action), {})
+    if META in info:
+        yield _parse(version, info)
 
 
 def _parse(version: int, info: dict[str, Any]) -> Entry:
