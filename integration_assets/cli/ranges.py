@@ -100,8 +100,12 @@ def _span(source: Source, stream: Stream, start: str, end: str | None) -> Slice:
             field="--from",
             remedy="Leave it out, or name another stream.",
         )
-    first = cursor_value(source, stream, start, "--from")
-    last = cursor_value(source, stream, end, "--to") if end else None
+    try:
+        first = cursor_value(source, stream, start, "--from")
+        last = cursor_value(source, stream, end, "--to") if end else None
+    except SpecError as error:
+        # The source's other streams may count otherwise.
+        raise _CannotError(error.what, source=error.source, stream=error.stream, field=error.field, remedy=error.remedy) from None
     span = Slice(first, last)
     if span.empty:
         raise SpecError(
