@@ -54,16 +54,18 @@ class _Single(Pager):
 
 
 class _Counted(Pager):
-    """Page numbers and offsets: ends at a page that is not full."""
+    """Page numbers and offsets: ends at a page without records, or at a short one when all that the API counts was read.
+
+    A short page alone is no end: an API may give smaller pages than it was asked for.
+    """
 
     def __init__(self, stream: Stream, params: Params, warn: Callable[[str], None], paging: PageNumber | Offset) -> None:
         super().__init__(stream, params, warn)
         self._paging = paging
         self._size = paging.size if isinstance(paging, PageNumber) else paging.limit
         self._at = paging.first
-        self._asked = 0
         self._read = 0
-        self._last_body = b""
+        self._last_page = b""
         self._last_keys: set[tuple[object, ...]] = set()
         self._total: int | None = None
         self._moved = False
@@ -72,7 +74,7 @@ class _Counted(Pager):
         return self._ask()
 
     def _ask(self) -> Ask:
-        paging, self._asked = self._paging, self._asked + 1
+        paging = self._paging
         own: dict[str, int] = {paging.param: self._at}
         size_param = paging.size_param if isinstance(paging, PageNumber) else paging.limit_param
         if size_param:
@@ -81,36 +83,48 @@ class _Counted(Pager):
 
     def next(self, response: Response, page: DecodedPage) -> Ask | None:
         fetched = page.batch.fetched
-        self._read += fetched
         self._watch(response, page)
-        if fetched < self._size:
-            self._cut_short(fetched)
+        if not fetched:
+            self._all_read()
             return None
-        body = _digest(response.body)
-        if body == self._last_body:
+        step = self._step(page)
+        self._read += step
+        if fetched < self._size and page.counted and self._total is not None and self._read >= self._total:
+            return None
+        # Not the body: an API that ignores the parameter may number its answers.
+        digest = _digest(b"\n".join([*page.batch.raw, *(reject.payload for reject in page.batch.rejects)]))
+        if digest == self._last_page:
             raise PagingError(
                 f"the page at {self._paging.param}={self._at} is the one before it again",
                 field="paging",
                 remedy=f"The API seems to ignore {self._paging.param!r}: check the paging's parameters.",
             )
-        self._last_body = body
-        self._at += 1 if isinstance(self._paging, PageNumber) else fetched
+        self._last_page = digest
+        self._at += 1 if isinstance(self._paging, PageNumber) else step
         return self._ask()
 
-    def _cut_short(self, fetched: int) -> None:
-        """A first page that is short although the API counts more: it gives smaller pages than it was asked for."""
-        if self._asked == 1 and fetched and self._total is not None and self._total > self._read:
+    def _step(self, page: DecodedPage) -> int:
+        """How many records on the next page begins; where that is in doubt, rather too few: they come again, and none is lost."""
+        fetched, rows = page.batch.fetched, int(page.batch.table.num_rows)
+        if page.counted or fetched == self._size or isinstance(self._paging, PageNumber):
+            return fetched
+        return max(1, rows)
+
+    def _all_read(self) -> None:
+        if self._total is not None and self._read < self._total:
             raise PagingError(
-                f"the API counts {self._total:,} records and gave {fetched:,} of the {self._size:,} asked for a page",
+                f"the API counts {self._total:,} records and gave {self._read:,} until a page without any",
                 field="paging",
-                remedy=f"Set the paging's size to what the API allows, {fetched:,} or less.",
+                remedy=f"Check the paging: the API may not count from {self._paging.first}, or not allow {self._size:,} a page.",
             )
 
     def _watch(self, response: Response, page: DecodedPage) -> None:
         """A feed that changes while it is read by number skips and repeats records: say so once."""
-        before, self._total = self._total, _total(response)
-        if before is not None and self._total is not None and before != self._total:
-            self._say(f"the API's count went from {before:,} to {self._total:,}")
+        before, total = self._total, _total(response)
+        if total:  # past its end an API may count 0, or not at all
+            self._total = total
+            if before is not None and before != total:
+                self._say(f"the API's count went from {before:,} to {total:,}")
         if self._stream.key:
             table = page.batch.table
             keys = set(zip(*(table.column(name).to_pylist() for name in self._stream.key), strict=True))

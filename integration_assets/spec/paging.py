@@ -16,7 +16,11 @@ class Single(Spec):
 
 
 class PageNumber(Spec):
-    """`?page=1&per_page=500`; ends at a page with fewer than `size` records."""
+    """`?page=1&per_page=500`; ends at a page without records.
+
+    Where the API counts all records in a header (`X-Total-Count`, `X-Total`), also at a page with fewer than `size` once as
+    many were read. A page with fewer is no end by itself: the API may not give as many as it is asked for.
+    """
 
     kind: Literal["page_number"] = "page_number"
     param: str = "page"
@@ -26,7 +30,7 @@ class PageNumber(Spec):
 
 
 class Offset(Spec):
-    """`?offset=0&limit=500`; ends at a page with fewer than `limit` records. `first` is 1 for APIs that count from one."""
+    """`?offset=0&limit=500`; ends as `PageNumber` does. `first` is 1 for APIs that count from one."""
 
     kind: Literal["offset"] = "offset"
     param: str = "offset"

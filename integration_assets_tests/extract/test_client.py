@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import logging
 import pickle
 import socket
+import socketserver
 import ssl
 import threading
 import tracemalloc
@@ -39,6 +41,20 @@ from integration_assets_tests.extract.serving import Answer, Asked, in_turn, pag
 
 KEY = "s3cr3t/key+1"
 OK = page({"data": []})
+
+
+class Dripping(socketserver.BaseRequestHandler):
+    """Sends a large answer one byte every hundredth of a second, until its reader hangs up."""
+
+    def handle(self) -> None:
+        """Answer."""
+        self.request.recv(65536)
+        self.request.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n")
+        done = threading.Event()
+        with contextlib.suppress(OSError):
+            for _ in range(3000):
+                self.request.sendall(b" ")
+                done.wait(0.01)
 
 
 def secret(_name: str) -> str:
@@ -252,6 +268,20 @@ def test_slow_answer_is_an_outage() -> None:
         with pytest.raises(UpstreamUnavailableError, match="took too long"):
             client.get("/things")
         release.set()
+
+
+def test_body_that_drips_is_given_up() -> None:
+    """An answer that comes byte by byte, each in time, is given up when it takes longer than the source allows."""
+    limits = Limits(attempts=3, read_timeout=5, retry_timeout=0.2)
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Dripping) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}"
+        with (
+            SourceClient(source(url, limits=limits), secret) as client,
+            pytest.raises(UpstreamUnavailableError, match=r"not whole after 0\.2 s"),
+        ):
+            client.get("/things")
+        server.shutdown()
 
 
 def test_body_shorter_than_promised_is_retried() -> None:

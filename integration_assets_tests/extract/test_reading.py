@@ -69,12 +69,12 @@ def ids(reading_: Reading) -> list[int]:
     return [number for batch in reading_ for number in batch.table["id"].to_pylist()]
 
 
-def offset_script(numbers: list[int]) -> Script:
-    """An API that pages by offset and limit."""
+def offset_script(numbers: list[int], cap: int = 1000, **headers: str) -> Script:
+    """An API that pages by offset and limit, and gives no more than `cap` at once."""
 
     def script(asked: Asked) -> Answer:
-        start, size = int(asked.query["offset"]), int(asked.query["limit"])
-        return page(things(*numbers[start : start + size]))
+        start, size = int(asked.query["offset"]), min(int(asked.query["limit"]), cap)
+        return page(things(*numbers[start : start + size]), 200, **headers)
 
     return script
 
@@ -93,39 +93,86 @@ def test_single_page_asks_for_the_slice() -> None:
     assert asked.headers["x-version"] == "2"
 
 
-def test_offset_reads_to_the_page_that_is_not_full() -> None:
-    """Offsets advance by what came, and an exact multiple ends at an empty page."""
+def test_offset_reads_to_the_page_without_records() -> None:
+    """Offsets advance by what came, to an empty page; where the API counts its records, a short page is enough."""
     chosen = stream(paging=Offset(limit=2))
-    for numbers, requests in (([1, 2, 3, 4, 5], 3), ([1, 2, 3, 4], 3), ([], 1)):
-        with reading(offset_script(numbers), chosen) as (read, server):
-            assert ids(read) == numbers
-        assert len(server.asked) == requests
-        assert read.warnings == []
+    for numbers, uncounted, counted in (([1, 2, 3, 4, 5], 4, 3), ([1, 2, 3, 4], 3, 3), ([1], 2, 1), ([], 1, 1)):
+        for requests, headers in ((uncounted, {}), (counted, {"X_Total_Count": str(len(numbers))})):
+            with reading(offset_script(numbers, 1000, **headers), chosen) as (read, server):
+                assert ids(read) == numbers
+            assert len(server.asked) == requests
+            assert read.warnings == []
 
 
 def test_page_numbers_count_from_their_first() -> None:
     """Page numbers begin where the API begins and carry the size."""
     chosen = stream(paging=PageNumber(param="p", size_param="n", size=2, first=0))
-    with reading(in_turn([page(things(1, 2)), page(things(3))]), chosen) as (read, server):
+    with reading(in_turn([page(things(1, 2)), page(things(3)), page(things())]), chosen) as (read, server):
         assert ids(read) == [1, 2, 3]
-    assert [asked.query for asked in server.asked] == [{"p": "0", "n": "2"}, {"p": "1", "n": "2"}]
+    assert [asked.query for asked in server.asked] == [{"p": str(number), "n": "2"} for number in range(3)]
 
 
 @pytest.mark.parametrize("paging", [PageNumber(size=2), Offset(limit=2)])
 def test_paging_that_the_api_ignores_is_an_error(paging: PageNumber | Offset) -> None:
-    """The same full page again is a named error, not a loop."""
-    with reading(in_turn([page(things(1, 2))]), stream(paging=paging)) as (read, server):
-        with pytest.raises(PagingError, match="is the one before it again") as caught:
-            ids(read)
-        assert (caught.value.source, caught.value.stream) == ("shop", "things")
-    assert len(server.asked) == 2
+    """The same records again are a named error, not a loop, also where each answer has a number of its own."""
+    for numbers in ((1, 2), (1,)):
+        count = iter(range(100))
+        with reading(lambda _asked: page(things(*numbers, request=next(count))), stream(paging=paging)) as (read, server):  # noqa: B023
+            with pytest.raises(PagingError, match="is the one before it again") as caught:
+                ids(read)
+            assert (caught.value.source, caught.value.stream) == ("shop", "things")
+        assert len(server.asked) == 2
 
 
-def test_pages_smaller_than_asked_for_are_noticed() -> None:
-    """An API that caps the page size below what was asked would lose all but the first page: it is an error."""
-    capped = page(things(1, 2), X_Total_Count="90")
-    with reading(in_turn([capped]), stream(paging=Offset(limit=50))) as (read, _), pytest.raises(PagingError, match="counts 90"):
-        ids(read)
+@pytest.mark.parametrize("headers", [{}, {"X_Total_Count": "90"}])
+def test_pages_smaller_than_asked_for_lose_nothing(headers: dict[str, str]) -> None:
+    """An API that caps the page size below what was asked is read to its end, whether it counts its records or not."""
+    numbers = list(range(90))
+    with reading(offset_script(numbers, 20, **headers), stream(paging=Offset(limit=50))) as (read, server):
+        assert ids(read) == numbers
+    assert [asked.query["offset"] for asked in server.asked][:5] == ["0", "20", "40", "60", "80"]
+    pages = [page(things(*numbers[at : at + 20]), 200, **headers) for at in (0, 20, 40, 60, 80)]
+    with reading(in_turn([*pages, page(things())]), stream(paging=PageNumber(size=50))) as (read, _):
+        assert ids(read) == numbers
+
+
+def test_short_page_in_the_middle_is_no_end() -> None:
+    """A page that lacks a record the API withholds does not end the slice."""
+    pages = [page(things(1, 2)), page(things(3)), page(things(5, 6)), page(things())]
+    with reading(in_turn(pages), stream(paging=PageNumber(size=2))) as (read, _):
+        assert ids(read) == [1, 2, 3, 5, 6]
+
+
+@pytest.mark.parametrize("last", [{"X_Total_Count": "9"}, {"X_Total_Count": "0"}, {}])
+def test_fewer_records_than_the_api_counts_are_an_error(last: dict[str, str]) -> None:
+    """What the API counts and does not give is a named error at the end of any page, also where the last counts nothing."""
+    pages = [page(things(1, 2), X_Total_Count="9"), page(things(3, 4), X_Total_Count="9"), page(things(), 200, **last)]
+    for paging in (Offset(limit=2), Offset(limit=3)):
+        with reading(in_turn(pages), stream(paging=paging)) as (read, _):
+            with pytest.raises(PagingError, match="counts 9 records and gave 4 until a page without any"):
+                ids(read)
+            assert read.warnings == []
+
+
+def test_csv_page_with_a_stray_quote_is_not_the_last() -> None:
+    """One stray quote among rows costs its own line: no other row, and no page after it."""
+    lines = [f"{number},n{number}," for number in range(25)]
+    lines[7] = '7,"n7,'
+    lines[24] = '24,"n\n24",'
+
+    def script(asked: Asked) -> Answer:
+        start = int(asked.query["offset"])
+        body = "\n".join(["id,name,at", *lines[start : start + 10], ""])
+        return Answer(200, body.encode(), {"Content-Type": "text/csv", **counted})
+
+    for counted in ({}, {"X-Total-Count": "25"}):  # noqa: B007 - the script's
+        for limit in (10, 30):
+            with reading(script, stream(format=Csv(), paging=Offset(limit=limit))) as (read, _):
+                batches = list(read)
+            found = [number for batch in batches for number in batch.table["id"].to_pylist()]
+            assert sorted(set(found)) == [*range(7), *range(8, 25)]
+            assert {reject.payload for batch in batches for reject in batch.rejects} == {b'7,"n7,'}
+            assert limit != 10 or len(found) == 24
 
 
 def test_moving_feed_is_warned_about_once() -> None:
@@ -249,6 +296,31 @@ def test_snapshot_that_is_unchanged() -> None:
         assert (read.etag, read.unchanged, read.pages) == ('"v1"', True, 0)
     with reading(in_turn([Answer(304)]), chosen) as (read, _), pytest.raises(ResponseError, match="304"):
         ids(read)
+    plain = stream(disposition="replace")
+    with reading(in_turn([Answer(304)]), plain, etag='"v1"') as (read, _), pytest.raises(ResponseError, match="304"):
+        ids(read)
+
+
+def test_304_to_the_second_asking_is_no_empty_page() -> None:
+    """After a broken body, a 304 says that the snapshot is unchanged; to a request without an ETag it is an error."""
+    half = Answer(200, b'{"data": [{"id": 1}', {"Content-Type": "application/json", "ETag": '"v2"'})
+    chosen = stream(conditional=True, disposition="replace")
+    with reading(in_turn([half, Answer(304)]), chosen, etag='"v1"') as (read, server):
+        assert list(read) == []
+        assert (read.unchanged, read.etag, read.pages) == (True, '"v1"', 0)
+    assert len(server.asked) == 2
+    with reading(in_turn([half, Answer(304)]), chosen) as (read, _), pytest.raises(ResponseError, match="304"):
+        ids(read)
+
+
+def test_empty_body_is_fetched_once_more() -> None:
+    """A 200 without a body is asked for again, and is an error the second time; never a page without records."""
+    empty = Answer(200, b"", {"Content-Type": "application/json"})
+    with reading(in_turn([empty, page(things(1))]), stream()) as (read, _):
+        assert ids(read) == [1]
+    with reading(in_turn([empty]), stream()) as (read, server), pytest.raises(ResponseError, match="body is empty, twice"):
+        ids(read)
+    assert len(server.asked) == 2
 
 
 @pytest.mark.parametrize("content_type", ["text/html; charset=utf-8", "text/plain"])

@@ -88,7 +88,7 @@ def test_an_unchanged_snapshot_costs_one_request_and_no_commit(world: World) -> 
         assert receipt.adds_up
         with world.feed(stream) as (feed, _):
             assert feed.table.version() == version
-    assert world.upstream.requests()["/v1/airports"] == {"200": 3}
+    assert world.upstream.requests()["/v1/airports"] == {"200": 4}
 
 
 def test_a_partition_that_is_still_open_is_finished_only_so_far(world: World) -> None:
