@@ -21,18 +21,21 @@ def environ(folder: Path) -> dict[str, str]:
     """An environment in which everything the demo makes lands in `folder`."""
     return {
         **os.environ,
-        "COLUMNS": "200",
+        "COLUMNS": "80",
         "DAGSTER_HOME": str(folder / "dagster"),
         "INTEGRATION_LAKE_URI": str(folder / "lake"),
         "INTEGRATION_WAREHOUSE_URI": str(folder / "warehouse.duckdb"),
     }
 
 
-def row(report: str, title: str, stream: str) -> list[str]:
-    """The cells of one stream's row in one of the report's tables."""
-    table = report[report.index(title) :]
-    line = next(line for line in table.splitlines() if f"nyc_ops.{stream} " in line)
-    return [cell.strip() for cell in line.strip("│ ").split("│")]
+def account(report: str, title: str, stream: str) -> tuple[str, dict[str, int]]:
+    """What one of the report's tables says of a stream: the outcome, and each count by name."""
+    lines = [line.strip("│ ") for line in report[report.index(title) :].splitlines() if line.startswith("│")]
+    begin = next(number for number, line in enumerate(lines) if line.startswith(f"nyc_ops.{stream}: "))
+    cell = " ".join(lines[begin : begin + 3])
+    outcome, _, rest = cell.partition(": ")[2].partition(", ")
+    counts = re.findall(r"([\d,]+) (slice|page|request|accepted|rejected|duplicate|filtered)", rest)
+    return outcome, {name: int(number.replace(",", "")) for number, name in counts}
 
 
 def answer_of(url: str) -> bytes:
@@ -56,20 +59,23 @@ def test_the_demo_loads_a_month_and_a_day_and_then_only_what_is_new(tmp_path: Pa
         assert done.returncode == 0, done.stdout + done.stderr
         reports.append(done.stdout)
     first, second = reports
-    loaded = row(first, "First load", "flights")
-    assert loaded[2] == "33"
-    accepted = int(loaded[6].replace(",", ""))
-    assert accepted > 25_000
-    assert row(first, "Delta", "flights")[1] == "committed"
+    outcome, loaded = account(first, "First load", "flights")
+    assert (outcome, loaded["slice"]) == ("committed", 33)
+    assert loaded["accepted"] > 25_000
+    assert account(first, "Delta", "flights")[0] == "committed"
     assert "only what is new is pulled" in second
-    assert row(second, "Again", "flights")[1:5] == ["up to date", "0", "0", "0"]
-    assert row(second, "Again", "planes")[1] == "unchanged"
-    assert row(second, "Delta", "flights")[2] == "1"
+    outcome, nothing = account(second, "Again", "flights")
+    assert (outcome, sum(nothing.values())) == ("up to date", 0)
+    assert account(second, "Again", "planes")[0] == "unchanged"
+    assert account(second, "Delta", "flights")[1]["slice"] == 1
+    assert "…" not in first + second
+    assert str(tmp_path / "lake" / "nyc_ops") in second
     assert re.search(r"EWR +│ +[\d,]+", second)
 
 
-def test_dev_serves_until_it_is_interrupted(tmp_path: Path) -> None:
-    """The webserver answers beside the sandbox, and one interrupt ends all of it."""
+@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_dev_serves_until_it_is_told_to_stop(tmp_path: Path, asked: signal.Signals) -> None:
+    """The webserver answers beside the sandbox, and one interrupt, or one request to end, ends all of it."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -92,7 +98,7 @@ def test_dev_serves_until_it_is_interrupted(tmp_path: Path) -> None:
         else:
             pytest.fail("".join(seen))
         assert b"dagster_version" in answer_of(f"http://127.0.0.1:{port}/server_info")
-        process.send_signal(signal.SIGINT)
+        process.send_signal(asked)
         process.communicate(timeout=60)
         assert process.returncode == 0
         with socket.socket() as probe:
