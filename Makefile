@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock clean demo test lint format dev
+.PHONY: help setup lock clean demo demo-gcp test lint format dev
 
 help: ## Say what each target does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -30,6 +30,9 @@ clean: ## Remove the environment and everything the project wrote
 
 demo: setup ## Run the whole flow on the embedded default, against the sandbox
 	$(BIN)/python -m integration_assets.demo
+
+demo-gcp: setup ## The same on a bucket and BigQuery, both emulated here; needs Python 3.13 for the emulator
+	$(BIN)/python -m integration_assets_tests.demo.gcp
 
 test: setup ## Run every test
 	$(BIN)/python -m coverage erase

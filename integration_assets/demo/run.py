@@ -36,7 +36,7 @@ RATE_LIMIT = 200.0
 JOB = f"{SOURCE}_sync"
 
 _SAMPLE = """
-select origin, count(*) as flights, count(*) filter (status = 'cancelled') as cancelled,
+select origin, count(*) as flights, sum(case when status = 'cancelled' then 1 else 0 end) as cancelled,
        round(avg(departure_delay_min), 1) as mean_delay_min, max(updated_at) as newest
 from nyc_ops.flights where _deleted_at is null group by origin order by origin
 """

@@ -146,6 +146,8 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         try:
             self._send_body(body, 0 if self.command == "HEAD" else length // 2 if cut else length)
+        except ConnectionError:  # a reader of ranges has seen enough and hung up
+            self.close_connection = True
         finally:
             if isinstance(body, Slice):
                 body.file.close()
