@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -153,7 +153,7 @@ class BigQueryWarehouse:
         if uris:
             staging = [column(field) for field in plan.schema]
             rows = load(client, self.names, name, uris, staging, labels, self._wait).output_rows or 0
-        if uris and not rows:
+        if not rows and plan.action in {"merge", "append"}:
             plan = replace(plan, action=None)
         merge = Merge(self.names, target, columns, plan, staged if rows else None, self._partition)
         try:
@@ -181,7 +181,9 @@ class BigQueryWarehouse:
     def _drop(self, client: Client, staged: str | None) -> None:
         """Drop what was staged. After any other error it stays for the next run, for a day at most."""
         if staged:
-            client.delete_table(staged, not_found_ok=True)
+            # The merge is committed: a table that could not be dropped goes by itself, with its dataset's expiration.
+            with suppress(*CLIENT_ERRORS):
+                client.delete_table(staged, not_found_ok=True)
 
     def _transact(
         self, client: Client, merge: Merge, name: str, rows: int, last: Recorded | None, run_id: str, labels: Mapping[str, str]

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC
 
 import pyarrow as pa
 from google.cloud.bigquery import SchemaField
@@ -28,7 +29,7 @@ MOVED = "another merge of this stream was first"
 
 _SCRIPT = """
 DECLARE days ARRAY<{day_type}>;
-DECLARE rows_before, touched, inserted, updated, deleted, rows_total INT64 DEFAULT 0;
+DECLARE rows_before, emptied, touched, inserted, updated, deleted, rows_total INT64 DEFAULT 0;
 BEGIN TRANSACTION;
 UPDATE {merged} SET lake = @lake, lake_version = @version
 WHERE lake IS NOT DISTINCT FROM @lake_before AND lake_version IS NOT DISTINCT FROM @version_before;
@@ -76,21 +77,22 @@ class Merge:
     def source(self) -> str:
         """The staged rows that count."""
         name = quote(self.staged or "")
-        if not self.plan.newest_only:
+        if not self.plan.pulled_at:
             return name
-        return f"(SELECT * FROM {name} WHERE {EXTRACTED_AT} = (SELECT MAX({EXTRACTED_AT}) FROM {name}))"
+        moment = self.plan.pulled_at.astimezone(UTC).isoformat(sep=" ")
+        return f"(SELECT * FROM {name} WHERE {EXTRACTED_AT} = TIMESTAMP '{moment}')"
 
 
 def script(merge: Merge) -> str:
     """The whole merge. Parameters: lake, version, lake_before, version_before, source, stream, run_id, rows_read."""
-    work = {None: "", "merge": _merge, "append": _append, "replace": _replace}[merge.plan.action]
+    work = {"merge": _merge, "append": _append, "replace": _replace, "rebuild": _rebuild}
     return _SCRIPT.format(
         day_type=_day_type(merge),
         merged=quote(merge.names.merged(merge.target.source, merge.target.stream)),
         moved=MOVED,
         table=merge.table,
         ledger=quote(merge.names.ledger),
-        work=work(merge) if callable(work) else "",
+        work=work[merge.plan.action](merge) if merge.plan.action else "",
     )
 
 
@@ -98,7 +100,8 @@ def unpruned(merge: Merge) -> str | None:
     """The statement that a dry run can price before the days are known: the most that the merge may scan."""
     if merge.staged is None or merge.plan.action is None:
         return None
-    return _live(merge, pruned=False) if merge.plan.action == "merge" else _insert(merge, merge.plan.action, pruned=False)
+    merges = merge.plan.action in {"merge", "rebuild"}
+    return _live(merge, pruned=False) if merges else _insert(merge, merge.plan.action, pruned=False)
 
 
 def _merge(merge: Merge) -> str:
@@ -124,6 +127,13 @@ def _replace(merge: Merge) -> str:
     if merge.staged is None:
         return emptied
     return f"{emptied}\n{_insert(merge, 'replace', pruned=False)};\nSET inserted = @@row_count;"
+
+
+def _rebuild(merge: Merge) -> str:
+    """Merge the staged rows into the emptied table: what was deleted from the lake must not live on in it."""
+    emptied = f"DELETE FROM {merge.table} WHERE TRUE;\nSET emptied = @@row_count;\nSET rows_before = 0;"
+    merged = _merge(merge) if merge.staged else ""
+    return f"{emptied}\n{merged}\nSET deleted = emptied;"
 
 
 def _live(merge: Merge, *, pruned: bool) -> str:

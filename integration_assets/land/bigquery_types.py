@@ -12,7 +12,6 @@ from integration_assets.errors import WarehouseError
 _REMEDY = "Keep the value as JSON text (format='json' in the contract), or give the column another type."
 _PLAIN: tuple[tuple[Callable[[pa.DataType], bool], str], ...] = (
     (pa.types.is_boolean, "BOOL"),
-    (pa.types.is_uint64, ""),
     (pa.types.is_integer, "INT64"),
     (pa.types.is_floating, "FLOAT64"),
     (pa.types.is_string, "STRING"),
@@ -56,7 +55,8 @@ def _kind(field: pa.Field, type_: pa.DataType) -> str:
             if whole <= before and 0 <= type_.scale <= after:
                 return name
     for fits, name in _PLAIN:
-        if fits(type_) and name:
+        # An unsigned 64-bit integer is the only one that INT64 cannot hold.
+        if fits(type_) and not pa.types.is_uint64(type_):
             return name
     raise _unknown(field)
 

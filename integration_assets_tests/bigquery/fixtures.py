@@ -12,7 +12,7 @@ from google.cloud.bigquery import Client
 from integration_assets.land.bigquery import BigQueryWarehouse
 from integration_assets.land.lake import Lake
 from integration_assets_tests.bigquery.environment import EmulatorMissingError
-from integration_assets_tests.bigquery.process import PROJECT, BigQueryEmulator
+from integration_assets_tests.bigquery.process import BigQueryEmulator
 from integration_assets_tests.gcs.process import GcsEmulator
 
 BUCKET = "warehouse-lake"
@@ -50,8 +50,8 @@ def bigquery_client(bigquery_emulator: BigQueryEmulator) -> Iterator[Client]:
 
 @pytest.fixture
 def bigquery_warehouse(bigquery_client: Client) -> BigQueryWarehouse:
-    """A warehouse whose datasets no other test has."""
-    return BigQueryWarehouse(PROJECT, "US", bigquery_client, prefix=f"t{next(_NUMBERS)}_", wait_seconds=60)
+    """A warehouse in a project of its own, which the emulator keeps in a file of its own: with many tables it is slow."""
+    return BigQueryWarehouse(f"project-{next(_NUMBERS)}", "US", bigquery_client, wait_seconds=60)
 
 
 @pytest.fixture

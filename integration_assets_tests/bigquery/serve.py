@@ -37,11 +37,34 @@ class _Cursor:
 
 
 def _mend_merge() -> None:
-    """Let MERGE run within a transaction: local-bigquery 0.3.2 tries BEGIN there, and DuckDB 1.5 then aborts the transaction."""
+    """Let MERGE run within a transaction, and with a function's named argument.
+
+    local-bigquery 0.3.2 tries BEGIN for each MERGE, at which DuckDB 1.5 aborts the transaction that is open. And it writes the
+    statement anew, in which a named argument is lost; so the only one that merges have is taken out, which changes nothing
+    for numbers of common size.
+    """
     from local_bigquery.jobs import query  # type: ignore[import-not-found]
 
     execute = query.execute
-    query.execute = lambda cursor, *arguments, **named: execute(_Cursor(cursor), *arguments, **named)
+
+    def mended(cursor: Any, project: str, job: str, config: Any, *arguments: Any, **named: Any) -> Any:  # noqa: ANN401
+        plain = config.replace(query=(config.query or "").replace(", wide_number_mode => 'round'", ""))
+        return execute(_Cursor(cursor), project, job, plain, *arguments, **named)
+
+    query.execute = mended
+
+
+def _mend_job_ids() -> None:
+    """Look an id up and take it in one step: without that two equal jobs at once both run, or one ends as a 400."""
+    from local_bigquery.jobs import runner
+
+    submit, lock = runner.submit, threading.Lock()
+
+    def one_at_a_time(*arguments: Any, **named: Any) -> Any:  # noqa: ANN401
+        with lock:
+            return submit(*arguments, **named)
+
+    runner.submit = one_at_a_time
 
 
 def main() -> None:
@@ -54,6 +77,7 @@ def main() -> None:
     from local_bigquery import cli  # type: ignore[import-not-found]
 
     _mend_merge()
+    _mend_job_ids()
     cli.main(sys.argv[1:])
 
 
