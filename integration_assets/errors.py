@@ -127,7 +127,12 @@ class UnknownHostError(HumanNeededError):
 
 
 class ResponseError(HumanNeededError):
-    """The answer is not what the stream describes: status, content type or envelope."""
+    """The answer is not what the stream describes: status, content type or envelope.
+
+    `status` is the HTTP status where that is what was wrong, or None.
+    """
+
+    status: int | None = None
 
 
 class PagingError(HumanNeededError):

@@ -32,7 +32,12 @@ class Ask:
 
 
 class Pager(ABC):
-    """The pages of one slice. `warn` is told what to put on the receipt."""
+    """The pages of one slice. `warn` is told what to put on the receipt.
+
+    past_a_short_page : the last page was numbered and short, so that the next one need not exist.
+    """
+
+    past_a_short_page = False
 
     def __init__(self, stream: Stream, params: Params, warn: Callable[[str], None]) -> None:
         self._stream = stream
@@ -84,6 +89,8 @@ class _Counted(Pager):
     def next(self, response: Response, page: DecodedPage) -> Ask | None:
         fetched = page.batch.fetched
         self._watch(response, page)
+        uncounted = self._total is None or self._read + fetched >= self._total
+        self.past_a_short_page = isinstance(self._paging, PageNumber) and fetched < self._size and page.counted and uncounted
         if not fetched:
             self._all_read()
             return None

@@ -16,6 +16,7 @@ from integration_assets.spec.source import Source, Stream
 
 _NO_CONTENT = 204
 _NOT_MODIFIED = 304
+_NOT_FOUND = 404
 _SHOWN = 120
 _PATHS = 200
 _OTHERS = "(other fields)"
@@ -62,6 +63,8 @@ class Reading:
             try:
                 page, ask = self._turn(ask)
             except IntegrationError as error:
+                if isinstance(error, ResponseError) and error.status == _NOT_FOUND and self._pager.past_a_short_page:
+                    return  # page numbers whose API says "no such page" after the last one
                 error.at(self._source.name, self._stream.name)
                 raise
             if page is None:

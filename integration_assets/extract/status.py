@@ -54,7 +54,11 @@ def status_error(
         return PageTokenExpiredError(
             f"{asked} to a page token: {text}", field="paging", remedy="The slice is read again from its start."
         )
-    return ResponseError(f"{asked}: {text or 'no text'}", remedy="Check the stream's path and params against the API's manual.")
+    refused = ResponseError(
+        f"{asked}: {text or 'no text'}", remedy="Check the stream's path and params against the API's manual."
+    )
+    refused.status = status
+    return refused
 
 
 def excerpt(body: bytes, credential: Credential, length: int) -> str:

@@ -112,6 +112,16 @@ def test_page_numbers_count_from_their_first() -> None:
     assert [asked.query for asked in server.asked] == [{"p": str(number), "n": "2"} for number in range(3)]
 
 
+def test_no_such_page_after_a_short_one_is_the_end() -> None:
+    """Where the API answers 404 past its last page number, the short page before it was the last; after a full one it is not."""
+    gone = Answer(404, b'{"detail": "Invalid page."}')
+    with reading(in_turn([page(things(1, 2)), page(things(3)), gone]), stream(paging=PageNumber(size=2))) as (read, _):
+        assert ids(read) == [1, 2, 3]
+    full = in_turn([page(things(1, 2)), gone])
+    with reading(full, stream(paging=PageNumber(size=2))) as (read, _), pytest.raises(ResponseError, match="404"):
+        ids(read)
+
+
 @pytest.mark.parametrize("paging", [PageNumber(size=2), Offset(limit=2)])
 def test_paging_that_the_api_ignores_is_an_error(paging: PageNumber | Offset) -> None:
     """The same records again are a named error, not a loop, also where each answer has a number of its own."""
