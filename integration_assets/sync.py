@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -209,6 +209,10 @@ def outcome(receipts: Sequence[Receipt]) -> Receipt | None:
             "seconds", "throttled",
         )
     }  # fmt: skip
+    drift: dict[str, Counter[str]] = {}
+    for receipt in receipts:
+        for kind, paths in receipt.drift.items():
+            drift.setdefault(kind, Counter()).update(paths)
     warnings = tuple(dict.fromkeys(warning for receipt in receipts for warning in receipt.warnings))
     reasons = tuple(dict.fromkeys(reason for receipt in receipts for reason in receipt.reasons))[:10]
     return replace(
@@ -217,6 +221,7 @@ def outcome(receipts: Sequence[Receipt]) -> Receipt | None:
         slice=(first.slice[0], last.slice[1]),
         watermark_before=first.watermark_before,
         reasons=reasons,
+        drift=drift,
         warnings=warnings,
         files=(),
         **summed,
