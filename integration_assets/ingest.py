@@ -314,7 +314,7 @@ def _receipt(feed: Feed, job: Job, count: Progress, reading: Reading, spent: Usa
         finished_at=datetime.now(UTC).isoformat(),
         drift=reading.drift.to_json(),
         reasons=tuple(count.reasons),
-        warnings=(*reading.warnings, *sentences(reading.drift)),
+        warnings=(*reading.warnings, *sentences(reading.drift, count.fetched)),
         endpoint=_endpoint(feed),
         etag=reading.etag if stream.conditional else None,
         content_hash=digest if stream.disposition == "replace" else None,

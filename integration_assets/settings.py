@@ -13,8 +13,12 @@ from integration_assets.spec.source import Source
 PREFIX = "INTEGRATION_"
 
 TABLE: tuple[tuple[str, str, str], ...] = (
-    ("INTEGRATION_LAKE_URI", "data/lake", "Where the lake is: a folder."),
-    ("INTEGRATION_WAREHOUSE_URI", "data/warehouse.duckdb", "Where the warehouse is: a DuckDB file."),
+    ("INTEGRATION_LAKE_URI", "data/lake", "Where the lake is: a folder, or a bucket as `gs://BUCKET/PREFIX`."),
+    (
+        "INTEGRATION_WAREHOUSE_URI",
+        "data/warehouse.duckdb",
+        "Where the warehouse is: a DuckDB file, or `bigquery://PROJECT?location=EU`.",
+    ),
     ("INTEGRATION_WAREHOUSE_WAIT", "300", "Seconds to wait for another run that is writing the warehouse."),
     ("INTEGRATION_<SOURCE>_BASE_URL", "the source's own", "Another address of a source: a proxy, a region, a test server."),
     ("<SECRET>", "none", "Each secret under the name that its source's spec gives; `integration sources` lists them."),
