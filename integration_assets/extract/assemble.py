@@ -38,8 +38,8 @@ class Records:
 
 def assemble(plan: Plan, records: Records, drift: Drift) -> Batch:
     """The page as a batch; `drift` is told what was retyped or missing."""
-    deleted = _tombstones(plan, records, drift)
     reasons: dict[int, list[str]] = defaultdict(list)
+    deleted = _tombstones(plan, records, drift, reasons)
     arrays: dict[str, list[Any] | pa.Array] = {}
     total = len(records) + len(records.broken)
     live = not all(deleted)
@@ -62,19 +62,22 @@ def assemble(plan: Plan, records: Records, drift: Drift) -> Batch:
     return Batch(table, Chosen(records.raw, good), (*records.broken, *rejects), total)
 
 
-def _tombstones(plan: Plan, records: Records, drift: Drift) -> list[bool]:
+def _tombstones(plan: Plan, records: Records, drift: Drift, reasons: dict[int, list[str]]) -> list[bool]:
+    """Which records say that they are gone. One whose mark is of another type says neither, and is rejected."""
     if plan.tombstone is None:
         return [False] * len(records)
     path, mark = plan.tombstone
     expected = {bool: "bool", int: "int64", str: "string"}[type(mark)]
     flags = []
-    for value in records.values(path):
+    shown = ".".join(map(str, path))
+    for position, value in enumerate(records.values(path)):
         same = type(value) is type(mark)
         if plan.text and isinstance(value, str):
             flags.append(TRUTHS.get(value.lower()) is mark if isinstance(mark, bool) else value == str(mark))
             continue
         if not same and value is not None and value is not ABSENT:
-            drift.retyped[f"{'.'.join(map(str, path))}: expected {expected}, got {kind(value)}"] += 1
+            drift.retyped[f"{shown}: expected {expected}, got {kind(value)}"] += 1
+            reasons[position].append(f"{shown}: expected {expected}, got {repr(value)[:60]}")
         flags.append(same and value == mark)
     return flags
 

@@ -183,3 +183,15 @@ def test_the_account_of_every_slice_is_in_the_log(mini: Mini) -> None:
         entry["commitInfo"]["integration_assets_receipt"] for entry in texts if "integration_assets_receipt" in str(entry)
     ]
     assert all(Receipt.from_json(text).adds_up for text in receipts)
+
+
+def test_a_mark_of_deletion_of_another_type_brings_nothing_back(mini: Mini) -> None:
+    """A record whose deletion mark changed its type is rejected: it neither lives nor dies by a guess."""
+    mini.records = [item(number) for number in range(5)]
+    mini.pull()
+    mini.records[0] = {"id": 0, "seq": 0, "gone": True}
+    mini.pull()
+    mini.records[0] = {"id": 0, "seq": 0, "value": 3, "gone": "true"}
+    (receipt,) = mini.pull()
+    assert (receipt.accepted, receipt.rejected) == (0, 1)
+    assert [number for number, _ in mini.rows()] == [1, 2, 3, 4]
