@@ -25,10 +25,11 @@ from integration_assets.land.bigquery_types import spelled
 from integration_assets.land.merging import Plan
 from integration_assets.land.warehouse import DELETED, DELETED_AT, EXTRACTED_AT, RUN_ID, Target
 
+# Aliases and variables begin with an underscore, as no column of a contract does: a column would hide them.
 MOVED = "another merge of this stream was first"
 
 _SCRIPT = """
-DECLARE days ARRAY<{day_type}>;
+DECLARE _days ARRAY<{day_type}>;
 DECLARE rows_before, emptied, touched, inserted, updated, deleted, rows_total INT64 DEFAULT 0;
 BEGIN TRANSACTION;
 UPDATE {merged} SET lake = @lake, lake_version = @version
@@ -117,7 +118,9 @@ def _merge(merge: Merge) -> str:
 
 def _append(merge: Merge) -> str:
     by, target = partition_column(merge.target), merge.target
-    days = f"SELECT s.{quote(by)} AS moment FROM {merge.source} AS s" if by and by in _versioned(target) else _touched_days(merge)
+    days = (
+        f"SELECT _s.{quote(by)} AS moment FROM {merge.source} AS _s" if by and by in _versioned(target) else _touched_days(merge)
+    )
     find = _find_days(merge, days) if target.key else ""
     return f"{find}\n{_insert(merge, 'append', pruned=True)};\nSET inserted = @@row_count;"
 
@@ -141,7 +144,7 @@ def _live(merge: Merge, *, pruned: bool) -> str:
     written = _written(merge)
     updates = ", ".join(f"{quote(name)} = {_value(merge, name)}" for name in written if name not in merge.target.key)
     newest = _newest(merge, f"{DELETED} IS NOT TRUE")
-    return f"""MERGE INTO {merge.table} AS t USING ({newest}) AS s ON {_same_key(merge, pruned=pruned)}
+    return f"""MERGE INTO {merge.table} AS _t USING ({newest}) AS _s ON {_same_key(merge, pruned=pruned)}
 WHEN MATCHED AND {_not_older(merge.target)} THEN UPDATE SET {updates}
 WHEN NOT MATCHED THEN INSERT ({_list(written)}) VALUES ({", ".join(_value(merge, name) for name in written)})"""
 
@@ -152,15 +155,15 @@ def _gone(merge: Merge) -> str:
     After the live rows, so that a record that came and went within one merge keeps its values, as in two merges.
     """
     target = merge.target
-    changed = {DELETED_AT: _deleted_at(target), EXTRACTED_AT: f"s.{EXTRACTED_AT}", RUN_ID: f"s.{RUN_ID}"}
+    changed = {DELETED_AT: _deleted_at(target), EXTRACTED_AT: f"_s.{EXTRACTED_AT}", RUN_ID: f"_s.{RUN_ID}"}
     if target.version and target.version not in target.key:
-        changed[target.version] = f"s.{quote(target.version)}"
-    inserted = {name: f"s.{quote(name)}" for name in target.key} | changed
+        changed[target.version] = f"_s.{quote(target.version)}"
+    inserted = {name: f"_s.{quote(name)}" for name in target.key} | changed
     by = partition_column(target)
     if by and by not in inserted:
-        inserted[by] = f"s.{quote(by)}"
+        inserted[by] = f"_s.{quote(by)}"
     source = f"SELECT * FROM ({_newest(merge, 'TRUE')}) WHERE {DELETED}"
-    return f"""MERGE INTO {merge.table} AS t USING ({source}) AS s ON {_same_key(merge, pruned=True)}
+    return f"""MERGE INTO {merge.table} AS _t USING ({source}) AS _s ON {_same_key(merge, pruned=True)}
 WHEN MATCHED AND {_not_older(target)} THEN UPDATE SET {", ".join(f"{quote(n)} = {v}" for n, v in changed.items())}
 WHEN NOT MATCHED THEN INSERT ({_list(list(inserted))}) VALUES ({", ".join(inserted.values())})"""
 
@@ -168,15 +171,15 @@ WHEN NOT MATCHED THEN INSERT ({_list(list(inserted))}) VALUES ({", ".join(insert
 def _insert(merge: Merge, action: str, *, pruned: bool) -> str:
     """The staged rows; with a key each version once, and when appending only those that are not there yet."""
     written, names = _written(merge), _versioned(merge.target)
-    chosen = f"SELECT s.* FROM {merge.source} AS s WHERE TRUE"
+    chosen = f"SELECT _s.* FROM {merge.source} AS _s WHERE TRUE"
     if names:
         if action == "append":
             same = " AND ".join(_same(merge.target, name) for name in names)
-            chosen += f" AND NOT EXISTS (SELECT 1 FROM {merge.table} AS t WHERE {same}{_pruning(merge, pruned=pruned)})"
-        order = f"s.{EXTRACTED_AT}, TO_JSON_STRING(s)"
-        chosen += f" QUALIFY ROW_NUMBER() OVER (PARTITION BY {', '.join('s.' + quote(n) for n in names)} ORDER BY {order}) = 1"
+            chosen += f" AND NOT EXISTS (SELECT 1 FROM {merge.table} AS _t WHERE {same}{_pruning(merge, pruned=pruned)})"
+        order = f"_s.{EXTRACTED_AT}, TO_JSON_STRING(_s)"
+        chosen += f" QUALIFY ROW_NUMBER() OVER (PARTITION BY {', '.join('_s.' + quote(n) for n in names)} ORDER BY {order}) = 1"
     values = ", ".join(_value(merge, name, tombstones=True) for name in written)
-    return f"INSERT INTO {merge.table} ({_list(written)}) SELECT {values} FROM ({chosen}) AS s"
+    return f"INSERT INTO {merge.table} ({_list(written)}) SELECT {values} FROM ({chosen}) AS _s"
 
 
 def _versioned(target: Target) -> tuple[str, ...]:
@@ -187,46 +190,46 @@ def _versioned(target: Target) -> tuple[str, ...]:
 
 def _newest(merge: Merge, where: str) -> str:
     target = merge.target
-    version = f"s.{quote(target.version)} DESC NULLS LAST, " if target.version else ""
-    order = f"{version}s.{EXTRACTED_AT} DESC NULLS LAST, TO_JSON_STRING(s) DESC"
-    key = ", ".join(f"s.{quote(name)}" for name in target.key)
+    version = f"_s.{quote(target.version)} DESC NULLS LAST, " if target.version else ""
+    order = f"{version}_s.{EXTRACTED_AT} DESC NULLS LAST, TO_JSON_STRING(_s) DESC"
+    key = ", ".join(f"_s.{quote(name)}" for name in target.key)
     return (
-        f"SELECT s.* FROM {merge.source} AS s WHERE {where} QUALIFY ROW_NUMBER() OVER (PARTITION BY {key} ORDER BY {order}) = 1"
+        f"SELECT _s.* FROM {merge.source} AS _s WHERE {where} QUALIFY ROW_NUMBER() OVER (PARTITION BY {key} ORDER BY {order}) = 1"
     )
 
 
 def _not_older(target: Target) -> str:
-    """Whether the staged row `s` may overwrite the table's row `t`."""
-    as_new = f"(t.{EXTRACTED_AT} IS NULL OR s.{EXTRACTED_AT} >= t.{EXTRACTED_AT})"
+    """Whether the staged row `_s` may overwrite the table's row `_t`."""
+    as_new = f"(_t.{EXTRACTED_AT} IS NULL OR _s.{EXTRACTED_AT} >= _t.{EXTRACTED_AT})"
     if not target.version:
         return as_new
-    s, t = f"s.{quote(target.version)}", f"t.{quote(target.version)}"
+    s, t = f"_s.{quote(target.version)}", f"_t.{quote(target.version)}"
     return f"({s} > {t} OR ({s} IS NOT NULL AND {t} IS NULL) OR ({s} IS NOT DISTINCT FROM {t} AND {as_new}))"
 
 
 def _same_key(merge: Merge, *, pruned: bool) -> str:
-    return " AND ".join(f"t.{quote(name)} = s.{quote(name)}" for name in merge.target.key) + _pruning(merge, pruned=pruned)
+    return " AND ".join(f"_t.{quote(name)} = _s.{quote(name)}" for name in merge.target.key) + _pruning(merge, pruned=pruned)
 
 
 def _same(target: Target, name: str) -> str:
     """Equality of one column. A key has no nulls, and only `=` lets BigQuery join by hash instead of row by row."""
-    s, t = f"s.{quote(name)}", f"t.{quote(name)}"
+    s, t = f"_s.{quote(name)}", f"_t.{quote(name)}"
     return f"{t} = {s}" if name in target.key else f"({t} = {s} OR ({t} IS NULL AND {s} IS NULL))"
 
 
 def _touched_days(merge: Merge) -> str:
     """Where the table's rows with staged keys are; of the table this reads the key and the partition column alone."""
-    same = " AND ".join(f"t.{quote(name)} = s.{quote(name)}" for name in merge.target.key)
+    same = " AND ".join(f"_t.{quote(name)} = _s.{quote(name)}" for name in merge.target.key)
     by = quote(partition_column(merge.target) or "")
-    there = f"EXISTS (SELECT 1 FROM {quote(merge.staged or '')} AS s WHERE {same})"
-    return f"SELECT t.{by} AS moment FROM {merge.table} AS t WHERE {there}"
+    there = f"EXISTS (SELECT 1 FROM {quote(merge.staged or '')} AS _s WHERE {same})"
+    return f"SELECT _t.{by} AS moment FROM {merge.table} AS _t WHERE {there}"
 
 
 def _find_days(merge: Merge, moments: str) -> str:
     by = partition_column(merge.target)
     if not by:
         return ""
-    return f"SET days = ARRAY(SELECT DISTINCT {_day(merge, by, 'm.moment')} FROM ({moments}) AS m WHERE m.moment IS NOT NULL);"
+    return f"SET _days = ARRAY(SELECT DISTINCT {_day(merge, by, 'm.moment')} FROM ({moments}) AS m WHERE m.moment IS NOT NULL);"
 
 
 def _pruning(merge: Merge, *, pruned: bool) -> str:
@@ -234,9 +237,9 @@ def _pruning(merge: Merge, *, pruned: bool) -> str:
     by = partition_column(merge.target)
     if not (by and pruned):
         return ""
-    column = f"t.{quote(by)}"
+    column = f"_t.{quote(by)}"
     null = "" if by in merge.target.key else f"{column} IS NULL OR "
-    return f" AND ({null}{_day(merge, by, column)} IN UNNEST(days))"
+    return f" AND ({null}{_day(merge, by, column)} IN UNNEST(_days))"
 
 
 def _day_type(merge: Merge) -> str:
@@ -256,15 +259,15 @@ def _written(merge: Merge) -> list[str]:
 
 def _value(merge: Merge, name: str, *, tombstones: bool = False) -> str:
     if name == DELETED_AT:
-        return f"IF(s.{DELETED}, {_deleted_at(merge.target)}, NULL)" if tombstones else "CAST(NULL AS TIMESTAMP)"
-    column = f"s.{quote(name)}"
+        return f"IF(_s.{DELETED}, {_deleted_at(merge.target)}, NULL)" if tombstones else "CAST(NULL AS TIMESTAMP)"
+    column = f"_s.{quote(name)}"
     # A number that no FLOAT64 holds exactly is rounded in the table; the lake has its digits.
     return f"PARSE_JSON({column}, wide_number_mode => 'round')" if name in merge.target.json else column
 
 
 def _deleted_at(target: Target) -> str:
     timed = target.version and pa.types.is_timestamp(target.contract_schema.field(target.version).type)
-    return f"CAST(s.{quote(target.version)} AS TIMESTAMP)" if target.version and timed else f"s.{EXTRACTED_AT}"
+    return f"CAST(_s.{quote(target.version)} AS TIMESTAMP)" if target.version and timed else f"_s.{EXTRACTED_AT}"
 
 
 def _list(names: Sequence[str]) -> str:

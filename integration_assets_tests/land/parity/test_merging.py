@@ -191,3 +191,16 @@ def test_a_failed_merge_changes_nothing(pair: Pair) -> None:
     with pytest.raises(WarehouseError, match="NOT NULL"):
         pair.warehouse.merge(PLAIN, pair.table(), "run")
     assert pair.warehouse.version("shop", "orders") is None
+
+
+@pytest.mark.parametrize("disposition", ["merge", "append"])
+def test_rows_deleted_from_the_lake_leave_the_table(pair: Pair, disposition: str) -> None:
+    """The right to be forgotten reaches the warehouse with the next merge, whether or not anything new landed."""
+    target = replace(PLAIN, disposition=disposition)
+    table = pair.table()
+    land(table, [row("a", 1, 1), row("b", 1, 1), row("b", 2, 2)], days(0, 3))
+    pair.warehouse.merge(target, table, "run")
+    table.delete("id = 'b'")
+    result = pair.warehouse.merge(target, table, "run")
+    assert pair.state(target, "n") == {"a": (1,)}
+    assert (result.inserted, result.rows_total) == (1, 1)

@@ -99,14 +99,16 @@ def test_values_come_back_as_they_went(pair: Pair) -> None:
 
 
 def test_odd_names_are_quoted(pair: Pair) -> None:
-    """A stream and columns named like SQL words work."""
+    """A stream and columns named like SQL words, or like what the SQL itself names, work."""
     table = pair.lake.table("select", "group")
-    contract = pa.schema([("order", pa.string()), ("table", pa.timestamp("us", "UTC"))])
-    one = {"order": "a", "table": day(1), "_deleted": False, "_extracted_at": day(1), "_run_id": "r"}
+    names = ["s", "t", "days", "inserted", "version", "lake"]
+    contract = pa.schema([("order", pa.string()), ("table", pa.timestamp("us", "UTC")), *[(name, pa.string()) for name in names]])
+    values = {name: name for name in names}
+    one = {"order": "a", "table": day(1), **values, "_deleted": False, "_extracted_at": day(1), "_run_id": "r"}
     land(table, [one], days(0, 2), schema=pa.schema([*contract, *TECHNICAL]))
     target = Target("select", "group", contract, {}, ("order",), "table", "merge", tombstones=True)
     pair.warehouse.merge(target, table, "run")
-    assert pair.rows(target, "_live") == [{"order": "a", "table": day(1)}]
+    assert pair.rows(target, "_live") == [{"order": "a", "table": day(1), **values}]
 
 
 def test_queries_take_parameters_and_errors_are_ours(pair: Pair) -> None:
