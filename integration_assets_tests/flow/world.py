@@ -90,8 +90,8 @@ class World:
         """The warehouse's live rows of a stream, contract columns only, by key."""
         described = self.source.stream(stream)
         live = "where _deleted_at is null" if described.disposition == "merge" else ""
-        columns = ", ".join(f'"{column.name}"' for column in self.contract(stream).columns)
-        rows = self.query(f"select {columns} from nyc_ops.{stream} {live}").to_pylist()
+        columns = ", ".join(column.name for column in self.contract(stream).columns)
+        rows = self.query(f"select {columns} from {self.elsewhere.get('prefix', '')}nyc_ops.{stream} {live}").to_pylist()
         return sorted(rows, key=lambda row: str(row[described.key[0]]))
 
     def truth(self, stream: str) -> list[Row]:

@@ -1,0 +1,59 @@
+"""The same flow with the lake in a bucket and the warehouse in BigQuery, over the wire to the emulators."""
+
+import pytest
+
+from integration_assets.errors import SpecError
+from integration_assets.settings import Settings
+from integration_assets.stores import Stores
+from integration_assets_tests.bigquery.fixtures import bigquery_emulator, gcs_for_bigquery
+from integration_assets_tests.bigquery.process import PROJECT, BigQueryEmulator
+from integration_assets_tests.flow.world import World
+from integration_assets_tests.gcs.process import GcsEmulator
+
+__all__ = ["bigquery_emulator", "gcs_for_bigquery"]
+
+
+@pytest.fixture
+def cloud(
+    world: World, gcs_for_bigquery: GcsEmulator, bigquery_emulator: BigQueryEmulator, monkeypatch: pytest.MonkeyPatch
+) -> World:
+    """The world with everything on Google's side of the wire."""
+    environ = gcs_for_bigquery.environ | bigquery_emulator.environ
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    bucket = f"flow-{world.folder.name.replace('_', '-').rstrip('-')}"[:60].lower()
+    gcs_for_bigquery.create_bucket(bucket, "US")
+    prefix = bucket.replace("-", "_") + "_"
+    addresses = {
+        "INTEGRATION_LAKE_URI": f"gs://{bucket}/lake",
+        "INTEGRATION_WAREHOUSE_URI": f"bigquery://{PROJECT}?location=US&prefix={prefix}",
+        "prefix": prefix,
+    }
+    return World(world.upstream, world.folder, environ | addresses)
+
+
+@pytest.mark.parametrize("stream", ["flights", "weather", "airports", "planes"])
+def test_bigquery_equals_the_truth(cloud: World, stream: str) -> None:
+    """Full load, a day's delta with withdrawals, and a repeat end in the upstream's own truth, value by value."""
+    cloud.pull(stream)
+    cloud.upstream.advance(20 * 3600)
+    cloud.pull(stream)
+    cloud.pull(stream)
+    assert cloud.rows(stream) == cloud.truth(stream)
+
+
+@pytest.mark.parametrize(
+    ("warehouse", "lake", "says"),
+    [
+        ("bigquery://project", "gs://bucket/lake", "lacks project or location"),
+        ("bigquery://project?location=EU&speed=9", "gs://bucket/lake", "unknown option speed"),
+        ("bigquery://project?location=EU&maximum_bytes_billed=lots", "gs://bucket/lake", "no number of bytes"),
+        ("bigquery://project?location=EU", "data/lake", "cannot read the lake at data/lake"),
+    ],
+)
+def test_a_wrong_address_is_said_before_any_work(warehouse: str, lake: str, says: str) -> None:
+    """What is wrong with the address of the warehouse, or of the lake for it, is a sentence with a remedy."""
+    settings = Settings.from_environ({"INTEGRATION_WAREHOUSE_URI": warehouse, "INTEGRATION_LAKE_URI": lake})
+    with pytest.raises(SpecError, match=says) as caught:
+        Stores.from_settings(settings)
+    assert caught.value.remedy
