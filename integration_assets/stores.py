@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from integration_assets.errors import SpecError
 from integration_assets.land.duckdb import DuckDBWarehouse
-from integration_assets.land.gcs import is_bucket, storage_options
+from integration_assets.land.gcs import check_location, is_bucket, storage_options
 from integration_assets.land.lake import Lake, LakeTable
 from integration_assets.land.quarantine import Quarantine
 from integration_assets.land.warehouse import Warehouse
@@ -28,11 +28,12 @@ _OPTIONS = {"location", "prefix", "maximum_bytes_billed", "partition"}
 
 @dataclass(frozen=True)
 class Stores:
-    """Where data lands: the lake, its quarantine, the warehouse."""
+    """Where data lands: the lake, its quarantine, the warehouse; `location` is where BigQuery's datasets are."""
 
     lake: Lake
     quarantine: Quarantine
     warehouse: Warehouse
+    location: str | None = None
 
     @classmethod
     def from_settings(cls, settings: Settings, say: Say | None = None, clients: BigQueryClients | None = None) -> Stores:
@@ -45,16 +46,26 @@ class Stores:
         options = storage_options(settings.lake_uri, settings.environ)
         lake, quarantine = Lake(settings.lake_uri, options), Quarantine(settings.lake_uri, options)
         if settings.warehouse_uri.startswith(_BIGQUERY):
-            return cls(lake, quarantine, _bigquery(settings, clients or _plain_client))
+            location, warehouse = _bigquery(settings, clients or _plain_client)
+            return cls(lake, quarantine, warehouse, location)
         return cls(lake, quarantine, DuckDBWarehouse(settings.warehouse_uri, wait_seconds=settings.warehouse_wait, on_wait=say))
+
+    def check(self) -> None:
+        """See that the lake can be written, and read by the warehouse, before any request to an API is spent.
+
+        Raises `LakeError`, or `RescheduleError` when the bucket does not answer.
+        """
+        self.lake.check()
+        if self.location is not None:
+            check_location(self.lake.uri, self.location)
 
     def table(self, source: Source, stream: Stream) -> LakeTable:
         """The stream's lake table, whether or not it is there yet."""
         return self.lake.table(source.name, stream.name)
 
 
-def _bigquery(settings: Settings, clients: BigQueryClients) -> Warehouse:
-    """The warehouse of `bigquery://PROJECT?location=EU`; its load jobs read the lake's files, so the lake is in a bucket."""
+def _bigquery(settings: Settings, clients: BigQueryClients) -> tuple[str, Warehouse]:
+    """Location and warehouse of `bigquery://PROJECT?location=EU`; its load jobs read the lake's files, so that is in a bucket."""
     from integration_assets.land.bigquery import BigQueryWarehouse
 
     address = urlsplit(settings.warehouse_uri)
@@ -75,7 +86,7 @@ def _bigquery(settings: Settings, clients: BigQueryClients) -> Warehouse:
     if most is not None and not most.isdigit():
         raise _wrong(f"maximum_bytes_billed={most} is no number of bytes")
     rest: dict[str, Any] = {"partition": options["partition"]} if "partition" in options else {}
-    return BigQueryWarehouse(
+    warehouse = BigQueryWarehouse(
         project,
         location,
         lambda: clients(project, location),
@@ -83,6 +94,7 @@ def _bigquery(settings: Settings, clients: BigQueryClients) -> Warehouse:
         maximum_bytes_billed=int(most) if most else None,
         **rest,
     )
+    return location, warehouse
 
 
 def _wrong(what: str) -> SpecError:

@@ -36,7 +36,7 @@ def open_feeds(
     located = settings.locate(source)
     chosen = located.streams if streams is None else streams
     contracts = {stream.name: check_stream(located, stream) for stream in chosen}
-    stores.lake.check()
+    stores.check()
 
     def waiting(reason: str, seconds: float) -> None:
         if say:

@@ -68,6 +68,39 @@ def check_bucket(uri: str) -> None:
         raise _denied(bucket, missing)
 
 
+def check_location(uri: str, dataset_location: str) -> None:
+    """See that the datasets can load from the bucket: both in one place, or the dataset in the US, which loads from anywhere.
+
+    Raises `LakeError` naming both places. An account that may not read the bucket's description is not held up by it.
+    """
+    from google.api_core.exceptions import Forbidden
+    from google.cloud.storage import Client
+    from google.cloud.storage.retry import DEFAULT_RETRY
+
+    name = urlsplit(uri).netloc
+    try:
+        with Client() as client:
+            bucket = client.get_bucket(name, timeout=PATIENCE, retry=DEFAULT_RETRY.with_timeout(PATIENCE))
+    except Forbidden:
+        return
+    here, there = str(bucket.location).upper(), dataset_location.upper()
+    if not _loads_from(there, here):
+        raise LakeError(
+            f"gs://{name} is in {here} and BigQuery's datasets are in {there}, which cannot load from there",
+            field="INTEGRATION_WAREHOUSE_URI",
+            remedy="Put bucket and datasets in one location.",
+        )
+
+
+def _loads_from(dataset: str, bucket: str) -> bool:
+    """Only what is certainly refused is: two regions, or a European dataset and a bucket elsewhere."""
+    if dataset in {"US", bucket}:
+        return True
+    if dataset == "EU":
+        return bucket.startswith("EUR")
+    return bucket in {"US", "EU", "ASIA"} or bucket.count("-") == 0
+
+
 def _denied(bucket: str, missing: tuple[str, ...] | list[str]) -> LakeError:
     return LakeError(
         f"this account lacks {', '.join(missing)} on gs://{bucket}",

@@ -30,7 +30,7 @@ def gcs_for_bigquery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GcsEm
 @pytest.fixture(scope="session")
 def bigquery_emulator(tmp_path_factory: pytest.TempPathFactory, gcs_for_bigquery: GcsEmulator) -> Iterator[BigQueryEmulator]:
     """BigQuery, reading that bucket. Where it cannot run the tests are skipped, but not on CI."""
-    emulator = BigQueryEmulator(tmp_path_factory.mktemp("bigquery"), gcs_for_bigquery.url)
+    emulator = BigQueryEmulator(tmp_path_factory.mktemp("bigquery"), gcs_for_bigquery.url, start_timeout=240)
     try:
         emulator.__enter__()
     except EmulatorMissingError as error:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from integration_assets.errors import SpecError
+from integration_assets.errors import LakeError, SpecError
 from integration_assets.settings import Settings
 from integration_assets.stores import Stores
 from integration_assets_tests.bigquery.fixtures import bigquery_emulator, gcs_for_bigquery
@@ -40,6 +40,18 @@ def test_bigquery_equals_the_truth(cloud: World, stream: str) -> None:
     cloud.pull(stream)
     cloud.pull(stream)
     assert cloud.rows(stream) == cloud.truth(stream)
+
+
+def test_a_bucket_in_another_place_costs_no_request(cloud: World, gcs_for_bigquery: GcsEmulator) -> None:
+    """A bucket that the datasets' location cannot load from is named, with both places, before the API is asked anything."""
+    gcs_for_bigquery.create_bucket("far-away", "asia-east1")
+    wrong = {
+        "INTEGRATION_LAKE_URI": "gs://far-away/lake",
+        "INTEGRATION_WAREHOUSE_URI": f"bigquery://{PROJECT}?location=EU",
+    }
+    with pytest.raises(LakeError, match=r"ASIA-EAST1.*EU"), cloud.feed("airlines", **wrong):
+        pass
+    assert cloud.upstream.requests() == {}
 
 
 @pytest.mark.parametrize(
