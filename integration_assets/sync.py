@@ -185,7 +185,8 @@ def target(source: Source, stream: Stream, contract: Contract) -> Target:
         version=stream.version_column,
         disposition=stream.disposition,
         tombstones=stream.tombstone is not None,
-        required=tuple(column.name for column in contract.columns if not column.nullable and stream.tombstone is None),
+        json=tuple(column.name for column in contract.columns if column.format == "json"),
+        contract_hash=contract.hash,
     )
 
 

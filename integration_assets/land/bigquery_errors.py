@@ -70,7 +70,9 @@ def explain(error: BaseException, doing: str) -> WarehouseError | RescheduleErro
             " datasets and roles/storage.objectViewer on the lake's bucket.",
         )
     if "too many partitions" in what.lower():
-        return WarehouseError(what, remedy="Partition the table by a coarser unit: INTEGRATION_BIGQUERY_PARTITION=MONTH.")
+        return WarehouseError(
+            what, remedy="Partition the table by a coarser unit: add &partition=MONTH to INTEGRATION_WAREHOUSE_URI."
+        )
     if isinstance(error, NotFound):
         return WarehouseError(
             what, remedy="See that project, location and datasets are those of the settings, all in one location."

@@ -27,7 +27,6 @@ class Target:
     version         : the column that orders a record's versions; None orders by the time of extraction.
     disposition     : `append`, `merge` or `replace`.
     tombstones      : the API says when a record is gone; a view `<stream>_live` then shows those that are not.
-    required        : columns that are never null.
     json            : columns that hold JSON text.
     contract_hash   : the contract's; labels the table where the warehouse has labels.
     partition_by    : a date or timestamp column whose days the table is partitioned by, where the warehouse has partitions;
@@ -44,7 +43,6 @@ class Target:
     version: str | None
     disposition: str
     tombstones: bool = False
-    required: tuple[str, ...] = ()
     json: tuple[str, ...] = ()
     contract_hash: str = ""
     partition_by: str | None = None

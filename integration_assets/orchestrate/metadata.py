@@ -109,6 +109,9 @@ def merge_metadata(source: Source, stream: Stream, contract: Contract, uri: str,
         "lake version before": value.text(before),
         "lake version after": value.text(str(result.lake_version_after)),
         "seconds": value.float(round(result.seconds, 3)),
+        **({} if result.bytes_billed is None else {"bytes billed": value.int(result.bytes_billed)}),
+        **({} if result.slot_seconds is None else {"slot seconds": value.float(result.slot_seconds)}),
+        **({} if result.dry_run_bytes is None else {"bytes estimated": value.int(result.dry_run_bytes)}),
         **docs_link(source, stream),
     }
 
