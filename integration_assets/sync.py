@@ -222,7 +222,8 @@ def outcome(receipts: Sequence[Receipt]) -> Receipt | None:
         slice=(first.slice[0], last.slice[1]),
         watermark_before=first.watermark_before,
         reasons=reasons,
-        drift=drift,
+        # Plain dicts: a Counter does not survive dataclasses.asdict.
+        drift={kind: dict(paths) for kind, paths in drift.items()},
         warnings=warnings,
         files=(),
         **summed,
