@@ -60,6 +60,9 @@ def test_what_reaches_kubernetes_fits_its_models(name: str) -> None:
     for model, values in parts.items():
         for value in values:
             k8s_model_from_dict(model, k8s_snake_case_dict(model, value))
+            # The models refuse what they do not know, or passing them would prove nothing.
+            with pytest.raises(Exception, match="Unexpected keys"):
+                k8s_model_from_dict(model, {**k8s_snake_case_dict(model, value), "no_such_key": 1})
 
 
 @pytest.mark.parametrize("name", PODS)

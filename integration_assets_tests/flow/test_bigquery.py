@@ -32,7 +32,7 @@ def cloud(
     return World(world.upstream, world.folder, environ | addresses)
 
 
-@pytest.mark.parametrize("stream", ["flights", "weather", "airports", "planes"])
+@pytest.mark.parametrize("stream", ["flights", "weather", "airports", "airlines", "planes"])
 def test_bigquery_equals_the_truth(cloud: World, stream: str) -> None:
     """Full load, a day's delta with withdrawals, and a repeat end in the upstream's own truth, value by value."""
     cloud.pull(stream)
