@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# Test processes at once; a file's tests stay in one of them.
+WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help setup lock clean demo demo-gcp test lint format dev
@@ -35,9 +37,7 @@ demo-gcp: setup ## The same on a bucket and BigQuery, both emulated here; needs 
 	$(BIN)/python -m integration_assets_tests.demo.gcp
 
 test: setup ## Run every test
-	$(BIN)/python -m coverage erase
-	$(BIN)/python -m coverage run -m pytest
-	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --cov --cov-report=
 	$(BIN)/python -m coverage report --format=total | sed 's/^/coverage, percent: /'
 
 lint: setup ## ruff, mypy and import-linter
