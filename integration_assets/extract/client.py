@@ -125,6 +125,17 @@ class SourceClient:
         """
         return self._ask("GET", url, params, headers, stream, page_token=page_token)
 
+    def look(
+        self,
+        url: str,
+        params: Mapping[str, str | int | float | bool] | None = None,
+        headers: Mapping[str, str] | None = None,
+        stream: str | None = None,
+        method: str = "GET",
+    ) -> Response:
+        """As `get`, for the sake of status and headers alone: the body is left unread, and the answer's is empty."""
+        return self._ask(method, url, params, headers, stream, with_body=False)
+
     def now(self) -> datetime:
         """The API's own clock, to the second, where the source names a `clock_path`; else this machine's. UTC."""
         path = self.source.clock_path
@@ -163,12 +174,13 @@ class SourceClient:
         stream: str | None = None,
         *,
         page_token: bool = False,
+        with_body: bool = True,
     ) -> Response:
         try:
             target = self._target(url, params)
             return call_with_retries(
                 self.source.limits,
-                lambda: self._follow(method, target, headers, page_token=page_token),
+                lambda: self._follow(method, target, headers, page_token=page_token, with_body=with_body),
                 self._waiting,
             )
         except IntegrationError as error:
@@ -197,10 +209,12 @@ class SourceClient:
             f"the API gave a link that is no URL: {self.credential.redact(str(error))}", remedy="Ask the API's owner."
         )
 
-    def _follow(self, method: str, url: httpx.URL, headers: Mapping[str, str] | None, *, page_token: bool) -> Response:
+    def _follow(
+        self, method: str, url: httpx.URL, headers: Mapping[str, str] | None, *, page_token: bool, with_body: bool
+    ) -> Response:
         """Send, and follow redirects within the origin by hand."""
         for _ in range(_MAX_REDIRECTS + 1):
-            answer = self._send(method, url, headers)
+            answer = self._send(method, url, headers, with_body=with_body)
             location = answer.headers.get("location")
             if answer.status not in _REDIRECTS or not location:
                 if answer.status in _PAGES:
@@ -216,7 +230,7 @@ class SourceClient:
             url = self.credential.clean(there)
         raise ResponseError(f"GET {url.path} redirects more than {_MAX_REDIRECTS} times", remedy="Check the stream's path.")
 
-    def _send(self, method: str, url: httpx.URL, headers: Mapping[str, str] | None) -> Response:
+    def _send(self, method: str, url: httpx.URL, headers: Mapping[str, str] | None, *, with_body: bool) -> Response:
         """One request, its body read within the limits. Raises `TransientError` when no whole answer comes in time."""
         if self._http is None:
             message = "the client is not open: use it in a with statement"
@@ -227,7 +241,7 @@ class SourceClient:
         try:
             response = self._http.send(request, stream=True)
             try:
-                body = self._read(response, started)
+                body = self._read(response, started, with_body=with_body)
             finally:
                 response.close()
         except httpx.TransportError as error:
@@ -235,9 +249,11 @@ class SourceClient:
         self.usage.add(bytes_=len(body))
         return Response(response.status_code, response.headers, body, str(url))
 
-    def _read(self, response: httpx.Response, started: float) -> bytes:
+    def _read(self, response: httpx.Response, started: float, *, with_body: bool) -> bytes:
         encoding = response.headers.get("content-encoding", "").strip().lower()
         if response.request.method == "HEAD" or response.status_code in {204, 304}:
+            return b""
+        if response.status_code in _PAGES and not with_body:
             return b""
         limits = self.source.limits
         chunks = in_time(response.iter_raw(), limits.retry_timeout, started)
