@@ -6,6 +6,7 @@
 from integration_assets.spec.auth import ApiKeyHeader, ApiKeyQuery, Auth, Basic, Bearer, NoAuth
 from integration_assets.spec.cursor import Cursor, Slice
 from integration_assets.spec.formats import Csv, Format, Json, Ndjson, Xml
+from integration_assets.spec.freshness import Freshness
 from integration_assets.spec.paging import NextLink, Offset, PageNumber, Paging, Single, Token
 from integration_assets.spec.partitions import Partitions
 from integration_assets.spec.receipt import Receipt
@@ -20,6 +21,7 @@ __all__ = [
     "Csv",
     "Cursor",
     "Format",
+    "Freshness",
     "Json",
     "Limits",
     "Ndjson",

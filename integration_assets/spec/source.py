@@ -14,6 +14,7 @@ from integration_assets.spec.auth import Auth, NoAuth
 from integration_assets.spec.base import Spec
 from integration_assets.spec.cursor import Cursor, CursorValue
 from integration_assets.spec.formats import Format, Json
+from integration_assets.spec.freshness import Freshness
 from integration_assets.spec.paging import NextLink, Paging, Single, Token
 from integration_assets.spec.partitions import Partitions
 
@@ -54,6 +55,7 @@ class Stream(Spec):
                  tolerated beside good ones.
     allow_empty : a full snapshot without a record may replace a table that has some; otherwise it is refused.
     conditional : remember the ETag and ask with If-None-Match; for small full snapshots.
+    freshness  : how old the stream may become; the source's schedule decides when None.
     """
 
     name: Name
@@ -73,6 +75,7 @@ class Stream(Spec):
     reject_threshold: float = Field(default=0.05, ge=0, le=1)
     conditional: bool = False
     allow_empty: bool = False
+    freshness: Freshness | None = None
     description: str = ""
     docs_url: str | None = None
 
