@@ -9,6 +9,7 @@ from integration_assets.spec.formats import Csv, Format, Json, Ndjson, Xml
 from integration_assets.spec.freshness import Freshness
 from integration_assets.spec.paging import NextLink, Offset, PageNumber, Paging, Single, Token
 from integration_assets.spec.partitions import Partitions
+from integration_assets.spec.probe import ConditionalProbe, Probe, ValueProbe
 from integration_assets.spec.receipt import Receipt
 from integration_assets.spec.source import Limits, Source, Stream, Tombstone
 
@@ -18,6 +19,7 @@ __all__ = [
     "Auth",
     "Basic",
     "Bearer",
+    "ConditionalProbe",
     "Csv",
     "Cursor",
     "Format",
@@ -31,6 +33,7 @@ __all__ = [
     "PageNumber",
     "Paging",
     "Partitions",
+    "Probe",
     "Receipt",
     "Single",
     "Slice",
@@ -38,5 +41,6 @@ __all__ = [
     "Stream",
     "Token",
     "Tombstone",
+    "ValueProbe",
     "Xml",
 ]

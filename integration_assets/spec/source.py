@@ -17,6 +17,7 @@ from integration_assets.spec.formats import Format, Json
 from integration_assets.spec.freshness import Freshness
 from integration_assets.spec.paging import NextLink, Paging, Single, Token
 from integration_assets.spec.partitions import Partitions
+from integration_assets.spec.probe import Probe
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 Disposition = Literal["append", "merge", "replace"]
@@ -54,6 +55,7 @@ class Stream(Spec):
     reject_threshold : the share of a slice's records that may be rejected before the slice is refused whole; ten are always
                  tolerated beside good ones.
     allow_empty : a full snapshot without a record may replace a table that has some; otherwise it is refused.
+    probe      : how to see with one request whether the stream has something new; the source's own when None.
     conditional : remember the ETag and ask with If-None-Match; for small full snapshots.
     freshness  : how old the stream may become; the source's schedule decides when None.
     """
@@ -75,6 +77,7 @@ class Stream(Spec):
     reject_threshold: float = Field(default=0.05, ge=0, le=1)
     conditional: bool = False
     allow_empty: bool = False
+    probe: Probe | None = None
     freshness: Freshness | None = None
     description: str = ""
     docs_url: str | None = None
@@ -125,6 +128,7 @@ class Source(Spec):
     clock_path : an endpoint whose `Date` header is the API's own clock, so that slices end by its time and not by
                  ours; None trusts this machine's clock.
     schedule   : cron of the nightly sync in `timezone`; None has no schedule.
+    probe      : how to see with one request whether any of its streams has something new.
     """
 
     name: Name
@@ -136,6 +140,7 @@ class Source(Spec):
     clock_path: str | None = None
     schedule: str | None = "0 2 * * *"
     timezone: str = "UTC"
+    probe: Probe | None = None
     owners: tuple[str, ...] = ()
     tags: Mapping[str, str] = {}
     description: str = ""
@@ -154,6 +159,8 @@ class Source(Spec):
         for name in names:
             if names.count(name) > 1:
                 raise self._wrong("streams", f"stream {name!r} is there twice", "Give each stream its own name.")
+        if self.probe and not self.probe.path:
+            raise self._wrong("probe.path", "a source's probe needs a path of its own", "Name the endpoint to look at.")
         try:
             ZoneInfo(self.timezone)
         except (ZoneInfoNotFoundError, ValueError):
