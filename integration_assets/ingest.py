@@ -307,6 +307,8 @@ def _receipt(feed: Feed, job: Job, count: Progress, reading: Reading, spent: Usa
         tombstones=count.tombstones,
         seconds=round(count.seconds, 3),
         throttled=round(spent.throttled, 3),
+        latency={str(edge): count for edge, count in sorted(spent.latency.items())},
+        clock_offset=round(feed.client.clock_offset),
         contract=stream.contract,
         contract_hash=feed.contract.hash,
         code_version=__version__,

@@ -224,6 +224,7 @@ def outcome(receipts: Sequence[Receipt]) -> Receipt | None:
         reasons=reasons,
         # Plain dicts: a Counter does not survive dataclasses.asdict.
         drift={kind: dict(paths) for kind, paths in drift.items()},
+        latency=dict(sum((Counter(receipt.latency) for receipt in receipts), Counter())),
         warnings=warnings,
         files=(),
         **summed,

@@ -64,11 +64,13 @@ class SourceClient:
     secret  : looks a secret up by name, once, when the client opens; raises `SecretMissingError`.
     on_wait : told the reason and the seconds before each wait.
     usage   : what was spent, cumulative.
+    clock_offset : seconds by which the API's clock was ahead of this machine's when it was asked last; 0 if it never was.
     """
 
     def __init__(self, source: Source, secret: Callable[[str], str], on_wait: Callable[[str, float], None] | None = None) -> None:
         self.source = source
         self.usage = Usage()
+        self.clock_offset = 0.0
         self.credential = Credential()
         self._secret = secret
         self._on_wait = on_wait
@@ -155,7 +157,9 @@ class SourceClient:
                 field="clock_path",
                 remedy="Name an endpoint that sends one, or leave clock_path out to trust this machine's clock.",
             ) from None
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+        moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+        self.clock_offset = (moment - datetime.now(UTC)).total_seconds()
+        return moment
 
     def excerpt(self, body: bytes, length: int) -> str:
         """The first characters of a body on one line, without secrets."""
@@ -246,7 +250,7 @@ class SourceClient:
                 response.close()
         except httpx.TransportError as error:
             raise connection_error(error, url, self.credential) from error
-        self.usage.add(bytes_=len(body))
+        self.usage.add(bytes_=len(body), seconds=monotonic() - started)
         return Response(response.status_code, response.headers, body, str(url))
 
     def _read(self, response: httpx.Response, started: float, *, with_body: bool) -> bytes:

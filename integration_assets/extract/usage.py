@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
+from math import ceil, log2
 from threading import Lock
+
+_STEPS = 4
+"""Buckets of duration within a doubling: the edge of each is a fifth above the last one's."""
 
 
 @dataclass
@@ -13,6 +18,7 @@ class Usage:
     requests   : requests sent, retries and redirects among them.
     bytes      : body bytes after decompression; wire_bytes as transferred.
     throttled  : seconds spent waiting because the API asked for it.
+    latency    : answers by their duration, body included: upper edge in milliseconds -> how many.
     """
 
     requests: int = 0
@@ -20,21 +26,33 @@ class Usage:
     bytes: int = 0
     wire_bytes: int = 0
     throttled: float = 0.0
+    latency: Counter[int] = field(default_factory=Counter)
     _lock: Lock = field(default_factory=Lock, repr=False, compare=False)
 
-    def add(self, *, requests: int = 0, retries: int = 0, bytes_: int = 0, wire_bytes: int = 0, throttled: float = 0.0) -> None:
-        """Count in."""
+    def add(
+        self,
+        *,
+        requests: int = 0,
+        retries: int = 0,
+        bytes_: int = 0,
+        wire_bytes: int = 0,
+        throttled: float = 0.0,
+        seconds: float | None = None,
+    ) -> None:
+        """Count in. `seconds` is how long one answer took."""
         with self._lock:
             self.requests += requests
             self.retries += retries
             self.bytes += bytes_
             self.wire_bytes += wire_bytes
             self.throttled += throttled
+            if seconds is not None:
+                self.latency[_edge(seconds)] += 1
 
     def snapshot(self) -> Usage:
         """The counts as they are now, apart from this object."""
         with self._lock:
-            return Usage(self.requests, self.retries, self.bytes, self.wire_bytes, self.throttled)
+            return Usage(self.requests, self.retries, self.bytes, self.wire_bytes, self.throttled, Counter(self.latency))
 
     def minus(self, before: Usage) -> Usage:
         """What was spent since `before`, an earlier snapshot."""
@@ -45,4 +63,10 @@ class Usage:
             now.bytes - before.bytes,
             now.wire_bytes - before.wire_bytes,
             now.throttled - before.throttled,
+            now.latency - before.latency,
         )
+
+
+def _edge(seconds: float) -> int:
+    """The upper edge, in milliseconds, of the bucket of a duration."""
+    return round(2 ** (ceil(_STEPS * log2(max(seconds * 1000, 1))) / _STEPS))

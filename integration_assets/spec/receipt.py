@@ -23,6 +23,8 @@ class Receipt:
     reasons   : the first ten different reasons of rejects, without the records' values.
     tombstones: how many of the accepted records said that a record is gone.
     bytes     : body bytes after decompression; wire_bytes as transferred.
+    latency   : answers by their duration: upper edge in milliseconds, as text -> how many.
+    clock_offset : seconds by which the API's clock was ahead of this machine's; 0 where it was not asked.
     seconds   : wall time; throttled: seconds of it spent waiting as the API asked.
     version   : the lake's version this receipt is in; None when nothing was committed.
     """
@@ -47,6 +49,8 @@ class Receipt:
     tombstones: int = 0
     seconds: float = 0.0
     throttled: float = 0.0
+    latency: Mapping[str, int] = field(default_factory=dict)
+    clock_offset: float = 0.0
     contract: str = ""
     contract_hash: str = ""
     code_version: str = ""
@@ -65,6 +69,15 @@ class Receipt:
     def adds_up(self) -> bool:
         """Law 1: every record fetched is accounted for."""
         return self.fetched == self.accepted + self.rejected + self.duplicate + self.filtered
+
+    def latency_ms(self, share: float) -> int | None:
+        """The duration, in milliseconds, within which that share of the answers came, to a fifth; None without an answer."""
+        total, counted = sum(self.latency.values()), 0
+        for edge, count in sorted((int(edge), count) for edge, count in self.latency.items()):
+            counted += count
+            if counted >= share * total:
+                return edge
+        return None
 
     def to_json(self) -> str:
         """One line of JSON."""
