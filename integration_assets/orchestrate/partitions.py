@@ -14,19 +14,20 @@ _TICK = timedelta(microseconds=1)
 
 
 def partitions_def(partitions: Partitions) -> dg.TimeWindowPartitionsDefinition:
-    """The spec's partitions for Dagster, with the same keys; the last is the last whole one."""
+    """The spec's partitions for Dagster, with the same keys; the last is the last whole one, or the open one if refreshed."""
     start = partitions.start.strftime(partitions.key_format)
     end = partitions.end.strftime(partitions.key_format) if partitions.end else None
     zone = partitions.timezone
+    open_too = 0 if partitions.refresh is None else 1
     match partitions.every:
         case "hour":
-            return dg.HourlyPartitionsDefinition(start_date=start, end_date=end, timezone=zone)
+            return dg.HourlyPartitionsDefinition(start_date=start, end_date=end, timezone=zone, end_offset=open_too)
         case "day":
-            return dg.DailyPartitionsDefinition(start_date=start, end_date=end, timezone=zone)
+            return dg.DailyPartitionsDefinition(start_date=start, end_date=end, timezone=zone, end_offset=open_too)
         case "week":
-            return dg.WeeklyPartitionsDefinition(start_date=start, end_date=end, timezone=zone, day_offset=1)
+            return dg.WeeklyPartitionsDefinition(start_date=start, end_date=end, timezone=zone, day_offset=1, end_offset=open_too)
         case _:
-            return dg.MonthlyPartitionsDefinition(start_date=start, end_date=end, timezone=zone)
+            return dg.MonthlyPartitionsDefinition(start_date=start, end_date=end, timezone=zone, end_offset=open_too)
 
 
 def backfill_policy(partitions: Partitions) -> dg.BackfillPolicy:

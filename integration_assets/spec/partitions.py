@@ -13,19 +13,25 @@ from integration_assets.errors import SpecError
 from integration_assets.spec.base import Spec
 from integration_assets.spec.cursor import Slice
 
+_LEAST = timedelta(minutes=1)
 _FORMAT = {"hour": "%Y-%m-%d-%H:%M", "day": "%Y-%m-%d", "week": "%Y-%m-%d", "month": "%Y-%m-%d"}
 
 
 class Partitions(Spec):
     """One partition an hour, day, week (from Monday) or month, from `start`, in local days of `timezone`.
 
-    end : where a history that is closed ends, exclusive; None for one that goes on.
+    end      : where a history that is closed ends, exclusive; None for one that goes on.
+    refresh  : the partition that is not over yet is there too, and is pulled again when its data is older than this; None
+               leaves it alone until it is over.
+    catch_up : how far back a partition that was missed is pulled by itself; never one before the first that was ever pulled.
     """
 
     every: Literal["hour", "day", "week", "month"] = "day"
     start: date
     end: date | None = None
     timezone: str = "UTC"
+    refresh: timedelta | None = None
+    catch_up: timedelta = timedelta(days=366)
 
     @model_validator(mode="after")
     def _consistent(self) -> Partitions:
@@ -54,6 +60,12 @@ class Partitions(Spec):
             raise SpecError(
                 f"Partitions: end {self.end} is not after start {self.start}", field="partitions.end", remedy="Give a later day."
             )
+        if self.refresh is not None and self.refresh < _LEAST:
+            raise SpecError(
+                "Partitions: refresh is under a minute", field="partitions.refresh", remedy="Give it a minute or more, or None."
+            )
+        if self.catch_up < timedelta(0):
+            raise SpecError("Partitions: catch_up is below zero", field="partitions.catch_up", remedy="0 catches up nothing.")
         return self
 
     @property

@@ -52,6 +52,18 @@ def test_no_partition_is_closed_while_the_first_is_open() -> None:
     assert latest_closed(spec, datetime(2024, 4, 1, tzinfo=UTC)) == "2024-03-01"
 
 
+@pytest.mark.parametrize(("every", "start", "timezone"), KINDS)
+def test_the_open_partition_is_there_when_it_is_refreshed(every: Every, start: date, timezone: str) -> None:
+    """With a refresh, the partition that holds the present moment is the last one; not past a history's end."""
+    spec = Partitions(every=every, start=start, timezone=timezone, refresh=timedelta(hours=1))
+    now = spec.origin + timedelta(days=40, hours=3, minutes=7)
+    assert partitions_def(spec).get_partition_keys(current_time=now)[-1] == spec.key_of(now)
+    closed = spec.model_copy(update={"end": datetime.fromisoformat(spec.key_of(now)[:10]).date()})
+    if closed.limit is not None and closed.limit <= now:
+        keys = partitions_def(closed).get_partition_keys(current_time=now + timedelta(days=400))
+        assert keys[-1] == spec.key_of(closed.limit - timedelta(microseconds=1))
+
+
 def test_a_backfill_takes_a_month_of_days_a_run() -> None:
     """A backfill of a year of days is twelve runs and not 366."""
     assert backfill_policy(Partitions(every="day", start=date(2024, 1, 1))).max_partitions_per_run == 31
