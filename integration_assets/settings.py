@@ -20,6 +20,17 @@ TABLE: tuple[tuple[str, str, str], ...] = (
         "Where the warehouse is: a DuckDB file, or `bigquery://PROJECT?location=EU`.",
     ),
     ("INTEGRATION_WAREHOUSE_WAIT", "300", "Seconds to wait for another run that is writing the warehouse."),
+    (
+        "INTEGRATION_INBOX_URI",
+        "data/inbox.sqlite",
+        "Where events wait until they are pulled: a SQLite file, or `postgresql://HOST/DATABASE`.",
+    ),
+    (
+        "INTEGRATION_INBOX_DAYS",
+        "30",
+        "Days that a finished event is remembered, so that the same one is known when it comes again.",
+    ),
+    ("INTEGRATION_<SOURCE>_BROKERS", "the source's own", "Other brokers of a source whose events come by Kafka."),
     ("INTEGRATION_<SOURCE>_BASE_URL", "the source's own", "Another address of a source: a proxy, a region, a test server."),
     ("<SECRET>", "none", "Each secret under the name that its source's spec gives; `integration sources` lists them."),
 )
@@ -33,12 +44,16 @@ class Settings:
     lake_uri, warehouse_uri : where data lands.
     warehouse_wait          : seconds to wait for the warehouse's lock.
     environ                 : where secrets and overrides are looked up, by name, when they are needed.
+    inbox_uri               : where events wait until they are pulled.
+    inbox_days              : days that a finished event's id is remembered.
     """
 
     lake_uri: str
     warehouse_uri: str
     warehouse_wait: float
     environ: Mapping[str, str]
+    inbox_uri: str = "data/inbox.sqlite"
+    inbox_days: float = 30.0
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str] | None = None) -> Settings:
@@ -51,11 +66,18 @@ class Settings:
             raise SpecError(
                 f"{wait!r} is no number of seconds", field="INTEGRATION_WAREHOUSE_WAIT", remedy="Set it to a number such as 300."
             ) from None
+        kept = environ.get("INTEGRATION_INBOX_DAYS", "30")
+        if not kept.isdigit() or kept == "0":
+            raise SpecError(
+                f"{kept!r} is no number of days", field="INTEGRATION_INBOX_DAYS", remedy="Set it to a whole number such as 30."
+            )
         return cls(
             lake_uri=environ.get("INTEGRATION_LAKE_URI", "data/lake"),
             warehouse_uri=environ.get("INTEGRATION_WAREHOUSE_URI", "data/warehouse.duckdb"),
             warehouse_wait=seconds,
             environ=environ,
+            inbox_uri=environ.get("INTEGRATION_INBOX_URI", "data/inbox.sqlite"),
+            inbox_days=float(kept),
         )
 
     def locate(self, source: Source) -> Source:
@@ -65,11 +87,11 @@ class Settings:
         return source.with_base_url(base_url) if base_url else source
 
     def secrets_for(self, source: Source) -> Callable[[str], str]:
-        """A look-up of the secrets that `source` names, and of no others.
+        """A look-up of the secrets that `source` names, for its API or its events, and of no others.
 
         The look-up raises `SecretMissingError` naming the variable to set.
         """
-        allowed = secret_names(source.auth)
+        allowed = {*secret_names(source.auth), *(source.events.secret_names if source.events else ())}
 
         def secret(name: str) -> str:
             value = self.environ.get(name) if name in allowed else None

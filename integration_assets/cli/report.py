@@ -23,7 +23,8 @@ def sources_table(sources: Iterable[Source], settings: Settings) -> Table:
     """One cell a stream; secrets by name and whether they are set."""
     table = blocks_table("Sources")
     for source in sources:
-        needed = [f"{name} ({'set' if settings.environ.get(name) else 'not set'})" for name in secret_names(source.auth)]
+        names = (*secret_names(source.auth), *(source.events.secret_names if source.events else ()))
+        needed = [f"{name} ({'set' if settings.environ.get(name) else 'not set'})" for name in names]
         for stream in source.streams:
             lines = {
                 "reads": f"{settings.locate(source).base_url}{stream.path}",

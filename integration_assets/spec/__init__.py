@@ -5,6 +5,7 @@
 
 from integration_assets.spec.auth import ApiKeyHeader, ApiKeyQuery, Auth, Basic, Bearer, NoAuth
 from integration_assets.spec.cursor import Cursor, Slice
+from integration_assets.spec.events import Events, GitHub, Hmac, Kafka, PubSub, Shopify, Slack, StandardWebhooks, Stripe, Webhook
 from integration_assets.spec.formats import Csv, Format, Json, Ndjson, Xml
 from integration_assets.spec.freshness import Freshness
 from integration_assets.spec.paging import NextLink, Offset, PageNumber, Paging, Single, Token
@@ -22,9 +23,13 @@ __all__ = [
     "ConditionalProbe",
     "Csv",
     "Cursor",
+    "Events",
     "Format",
     "Freshness",
+    "GitHub",
+    "Hmac",
     "Json",
+    "Kafka",
     "Limits",
     "Ndjson",
     "NextLink",
@@ -34,13 +39,19 @@ __all__ = [
     "Paging",
     "Partitions",
     "Probe",
+    "PubSub",
     "Receipt",
+    "Shopify",
     "Single",
+    "Slack",
     "Slice",
     "Source",
+    "StandardWebhooks",
     "Stream",
+    "Stripe",
     "Token",
     "Tombstone",
     "ValueProbe",
+    "Webhook",
     "Xml",
 ]

@@ -13,6 +13,7 @@ from integration_assets.errors import SpecError
 from integration_assets.spec.auth import Auth, NoAuth
 from integration_assets.spec.base import Spec
 from integration_assets.spec.cursor import Cursor, CursorValue
+from integration_assets.spec.events import Events
 from integration_assets.spec.formats import Format, Json
 from integration_assets.spec.freshness import Freshness
 from integration_assets.spec.paging import NextLink, Paging, Single, Token
@@ -129,6 +130,7 @@ class Source(Spec):
                  ours; None trusts this machine's clock.
     schedule   : cron of the nightly sync in `timezone`; None has no schedule.
     probe      : how to see with one request whether any of its streams has something new.
+    events     : how the API says that something changed, so that it is pulled at once; None waits for the schedule.
     """
 
     name: Name
@@ -141,6 +143,7 @@ class Source(Spec):
     schedule: str | None = "0 2 * * *"
     timezone: str = "UTC"
     probe: Probe | None = None
+    events: Events | None = None
     owners: tuple[str, ...] = ()
     tags: Mapping[str, str] = {}
     description: str = ""
@@ -159,6 +162,9 @@ class Source(Spec):
         for name in names:
             if names.count(name) > 1:
                 raise self._wrong("streams", f"stream {name!r} is there twice", "Give each stream its own name.")
+        for name in self.events.wanted if self.events else ():
+            if name not in names:
+                raise self._wrong("events.streams", f"there is no stream {name!r}", f"Its streams are: {', '.join(names)}.")
         if self.probe and not self.probe.path:
             raise self._wrong("probe.path", "a source's probe needs a path of its own", "Name the endpoint to look at.")
         try:
