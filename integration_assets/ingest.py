@@ -309,7 +309,7 @@ def _receipt(feed: Feed, job: Job, count: Progress, reading: Reading, spent: Usa
         throttled=round(spent.throttled, 3),
         latency={str(edge): count for edge, count in sorted(spent.latency.items())},
         clock_offset=round(feed.client.clock_offset),
-        contract=stream.contract,
+        contract=stream.contract_name,
         contract_hash=feed.contract.hash,
         code_version=__version__,
         started_at=count.began.isoformat(),

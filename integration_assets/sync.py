@@ -168,7 +168,7 @@ def _taken(feed: Feed, job: Job, winner: Receipt) -> Receipt:
         outcome="taken",
         slice=(start, end),
         partition=job.partition,
-        contract=feed.stream.contract,
+        contract=feed.stream.contract_name,
         contract_hash=feed.contract.hash,
         warnings=(f"run {winner.run_id} committed {job.slice} while this one was pulling it; nothing was doubled",),
     )

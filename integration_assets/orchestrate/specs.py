@@ -103,7 +103,7 @@ def _metadata(source: Source, stream: Stream) -> dict[str, dg.MetadataValue[Any]
     found: dict[str, dg.MetadataValue[Any]] = {
         "endpoint": dg.MetadataValue.url(source.base_url.rstrip("/") + "/" + stream.path.lstrip("/")),
         "disposition": dg.MetadataValue.text(stream.disposition),
-        "contract": dg.MetadataValue.text(stream.contract),
+        "contract": dg.MetadataValue.text(stream.contract_name),
     }
     if stream.key:
         found["key"] = dg.MetadataValue.text(", ".join(stream.key))
@@ -121,7 +121,8 @@ def docs_link(source: Source, stream: Stream) -> dict[str, dg.MetadataValue[Any]
 def code_version(source: Source, stream: Stream) -> str:
     """12 hex digits that change when the package's version, the contract's module or the stream's spec does."""
     spec = stream.model_dump_json(exclude={"description", "docs_url", "probe"})
-    text = "\n".join([__version__, _source_text(source.name, stream.name, stream.contract), spec])
+    contract = _source_text(source.name, stream.name, stream.contract) if isinstance(stream.contract, str) else ""
+    text = "\n".join([__version__, contract, spec])
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -27,7 +28,7 @@ class Spec(BaseModel):
     @classmethod
     def _explain(cls, error: ValidationError, values: dict[str, Any]) -> SpecError:
         first = error.errors(include_url=False)[0]
-        field = ".".join(str(part) for part in first["loc"]) or None
+        field = ".".join(str(part) for part in place(first["loc"], values)) or None
         given = str(values.get("name", "")) or None
         unknown = first["type"] == "extra_forbidden"
         what = f"{cls.__name__} has no setting {field!r}" if unknown else f"{cls.__name__}: {first['msg']}"
@@ -44,3 +45,24 @@ class Spec(BaseModel):
             if unknown
             else f"Mend it where the {cls.__name__} is described.",
         )
+
+
+def place(loc: Sequence[str | int], values: object) -> tuple[str | int, ...]:
+    """Where in `values` a validation error is: its `loc` without the names of the alternatives that were tried there."""
+    found: list[str | int] = []
+    for position, part in enumerate(loc):
+        try:
+            values = _inside(values, part)
+        except LookupError:
+            if not isinstance(values, Mapping) or position < len(loc) - 1:
+                continue
+        found.append(part)
+    return tuple(found)
+
+
+def _inside(values: object, part: str | int) -> object:
+    if isinstance(values, Mapping):
+        return values[part]
+    if isinstance(values, list | tuple) and isinstance(part, int):
+        return values[part]
+    raise LookupError(part)

@@ -11,7 +11,6 @@ import hashlib
 import importlib
 import inspect
 import json
-import re
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,6 +20,8 @@ import pandera.pandas as pandera
 import pyarrow as pa
 
 from integration_assets.errors import SpecError
+from integration_assets.spec.inline import InlineContract
+from integration_assets.spec.paths import FORMATS, Path, parse_path
 
 if TYPE_CHECKING:
     from integration_assets.spec.source import Source, Stream
@@ -32,9 +33,21 @@ Boolean = Annotated[pd.ArrowDtype, pa.bool_()]
 Date = Annotated[pd.ArrowDtype, pa.date32()]
 Timestamp = Annotated[pd.ArrowDtype, pa.timestamp("us", "UTC")]
 
-Path = tuple[str | int, ...]
-_FORMATS = {None, "iso8601", "epoch_s", "epoch_ms", "json"}
-_PATH = re.compile(r"[^.\[\]]+(\[\d+\])*(\.[^.\[\]]+(\[\d+\])*)*")
+__all__ = [
+    "Boolean",
+    "Column",
+    "Contract",
+    "Date",
+    "Float64",
+    "Int64",
+    "Path",
+    "String",
+    "Timestamp",
+    "check_stream",
+    "column",
+    "load_contract",
+    "parse_path",
+]
 
 
 def column(
@@ -113,21 +126,23 @@ def _checks(schema: pandera.DataFrameSchema | pandera.Column) -> list[list[str]]
     return sorted(described)
 
 
-def parse_path(text: str) -> Path:
-    """`a.b[0].c` as `("a", "b", 0, "c")`. Raises `SpecError` when it is not a path."""
-    if not _PATH.fullmatch(text):
-        raise SpecError(f"{text!r} is not a path", field="path", remedy="Write a.b.c or a.b[0].")
-    parts: list[str | int] = []
-    for name in text.split("."):
-        head, *indexes = name.split("[")
-        parts.append(head)
-        parts.extend(int(index.rstrip("]")) for index in indexes)
-    return tuple(parts)
+def load_contract(contract: str | InlineContract) -> Contract:
+    """Import `package.module:Model`, or make the model of a contract that the spec holds itself.
+
+    Raises `SpecError` naming the model and the column that is wrong.
+    """
+    return _imported(contract) if isinstance(contract, str) else _inline(contract.model_dump_json())
 
 
 @lru_cache(maxsize=1024)
-def load_contract(ref: str) -> Contract:
-    """Import `package.module:Model`. Raises `SpecError` naming the model and the column that is wrong."""
+def _inline(text: str) -> Contract:
+    from integration_assets.spec.inline_model import inline_model
+
+    return _contract("the contract", inline_model(InlineContract.model_validate_json(text), column))
+
+
+@lru_cache(maxsize=1024)
+def _imported(ref: str) -> Contract:
     module_name, _, model_name = ref.partition(":")
     try:
         model = getattr(importlib.import_module(module_name), model_name)
@@ -139,9 +154,13 @@ def load_contract(ref: str) -> Contract:
         raise SpecError(
             f"{ref} is not a pandera DataFrameModel", field="contract", remedy="Derive it from pandera.pandas.DataFrameModel."
         )
+    return _contract(ref, model)
+
+
+def _contract(ref: str, model: type[pandera.DataFrameModel]) -> Contract:
     schema = model.to_schema()
     columns = tuple(_column(ref, name, field) for name, field in schema.columns.items())
-    return Contract(model_name, inspect.cleandoc(model.__doc__ or ""), columns, schema)
+    return Contract(ref.rpartition(":")[2], inspect.cleandoc(model.__doc__ or ""), columns, schema)
 
 
 def _column(ref: str, name: str, field: pandera.Column) -> Column:
@@ -161,7 +180,7 @@ def _column(ref: str, name: str, field: pandera.Column) -> Column:
         )
     metadata = field.metadata or {}
     format_ = metadata.get("format")
-    if format_ not in _FORMATS and "%" not in str(format_):
+    if format_ not in FORMATS and "%" not in str(format_):
         raise SpecError(
             f"{ref}: column {name!r} has the unknown format {format_!r}", field=f"contract.{name}", remedy="See column()."
         )

@@ -16,12 +16,14 @@ from integration_assets.spec.cursor import Cursor, CursorValue
 from integration_assets.spec.events import Events
 from integration_assets.spec.formats import Format, Json
 from integration_assets.spec.freshness import Freshness
+from integration_assets.spec.inline import InlineContract
 from integration_assets.spec.paging import NextLink, Paging, Single, Token
 from integration_assets.spec.partitions import Partitions
 from integration_assets.spec.probe import Probe
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 Disposition = Literal["append", "merge", "replace"]
+ContractName = Annotated[str, Field(pattern=r"^[\w.]+:\w+$")]
 
 
 class Tombstone(Spec):
@@ -49,7 +51,8 @@ class Stream(Spec):
     """One endpoint and the table it becomes.
 
     path       : endpoint, relative to the source's base_url.
-    contract   : `package.module:Model`, a pandera DataFrameModel; imported only when data flows.
+    contract   : `package.module:Model`, a pandera DataFrameModel that is imported only when data flows; or the columns
+                 themselves, as an `InlineContract`.
     key        : the columns that name a record; needed for merge.
     version    : the column that orders a record's versions; the cursor's field when None.
     ignore     : paths of fields the API sends and the contract leaves out on purpose; all others are reported as drift.
@@ -63,7 +66,7 @@ class Stream(Spec):
 
     name: Name
     path: str
-    contract: str = Field(pattern=r"^[\w.]+:\w+$")
+    contract: ContractName | InlineContract
     key: tuple[str, ...] = ()
     version: str | None = None
     format: Format = Json()
@@ -105,10 +108,32 @@ class Stream(Spec):
             raise self._wrong(
                 "paging.path", f"a {self.format.kind} body has no field to page by", "Use the Link header or numbers."
             )
+        if isinstance(self.contract, InlineContract):
+            self._check_columns(self.contract)
         return self
+
+    def _check_columns(self, contract: InlineContract) -> None:
+        """What the spec says of its own columns; those of an imported contract are checked when it is imported."""
+        wanted = [("key", name) for name in self.key]
+        wanted += [("version", self.version)] if self.version else []
+        wanted += [("cursor.field", self.cursor.field)] if self.cursor else []
+        for setting, name in wanted:
+            if name not in contract.columns:
+                remedy = f"Its columns are: {', '.join(contract.columns)}."
+                raise self._wrong(setting, f"{name!r} is no column of the contract", remedy)
+        if self.cursor:
+            column, fits = contract.columns[self.cursor.field], "timestamp" if self.cursor.kind == "timestamp" else "int64"
+            if column.type != fits:
+                what = f"the {self.cursor.kind} cursor {self.cursor.field!r} has the type {column.type}"
+                raise self._wrong("cursor.kind", what, f"Make the column {fits}, or change the cursor's kind.")
 
     def _wrong(self, field: str, what: str, remedy: str) -> SpecError:
         return SpecError(what, stream=self.name, field=field, remedy=remedy)
+
+    @property
+    def contract_name(self) -> str:
+        """`package.module:Model`, or that the contract is in the spec itself."""
+        return self.contract if isinstance(self.contract, str) else "in the spec"
 
     @property
     def version_column(self) -> str | None:
