@@ -55,26 +55,30 @@ def sync(
     *,
     partitions: Sequence[str] | None = None,
     span: Slice | None = None,
+    afresh: bool = False,
     dry_run: bool = False,
     watch: Watch = lambda _: None,
 ) -> Iterator[Receipt]:
     """Pull a stream and yield each slice's receipt as it commits.
 
     partitions : pull these partitions' slices, each cut at the API's now.
-    span       : pull (again) this range.
+    span       : pull (again) this range; with partitions, this part of each.
+    afresh     : land what the lake has as it is once more, and ask for a snapshot whatever its ETag says; a span always is.
     neither    : pull what is new: `[watermark - lookback, now - safety_lag)`.
     Raises the errors of `integration_assets.errors` with source and stream filled in; slices committed before stay.
     """
     wanted: list[tuple[str | None, Slice | None]]
-    wanted = [(key, None) for key in partitions] if partitions is not None else [(None, span)]
+    wanted = [(key, span) for key in partitions] if partitions is not None else [(None, span)]
     for key, range_ in wanted:
         try:
-            yield from _pull(feed, run_id, key, range_, dry_run=dry_run, watch=watch)
+            yield from _pull(feed, run_id, key, range_, afresh=afresh, dry_run=dry_run, watch=watch)
         except IntegrationError as error:
             raise error.at(feed.source.name, feed.stream.name) from error.__cause__
 
 
-def _pull(feed: Feed, run_id: str, key: str | None, span: Slice | None, *, dry_run: bool, watch: Watch) -> Iterator[Receipt]:
+def _pull(
+    feed: Feed, run_id: str, key: str | None, span: Slice | None, *, afresh: bool, dry_run: bool, watch: Watch
+) -> Iterator[Receipt]:
     """Plan one range and ingest it step by step, each on the lake's state of that moment.
 
     A step that another run finished meanwhile is left to it. One that it only overlaps, or whose page token was aged out, is
@@ -84,7 +88,9 @@ def _pull(feed: Feed, run_id: str, key: str | None, span: Slice | None, *, dry_r
     ahead = deque(steps(feed.stream.cursor, plan_slice(feed, key, span)))
     tries = 0
     while ahead and not ahead[0].empty:
-        job = Job(ahead[0], feed.table.state(), run_id, key, skip_known=span is None, dry_run=dry_run)
+        base = feed.table.state()
+        known = replace(base, etag=None) if afresh else base
+        job = Job(ahead[0], known, run_id, key, skip_known=span is None and not afresh, dry_run=dry_run)
         try:
             receipt = ingest(feed, job, watch)
         except PageTokenExpiredError:
@@ -141,7 +147,7 @@ def plan_slice(feed: Feed, key: str | None = None, span: Slice | None = None) ->
     now = feed.client.now()
     if key is None and span is None:
         return plan(stream.cursor, feed.table.state().finished, stream.origin, now)
-    asked = stream.partitions.slice_of(key) if key is not None and stream.partitions else span or Slice()
+    asked = span or (stream.partitions.slice_of(key) if key is not None and stream.partitions else Slice())
     return _until(asked, now - stream.cursor.safety_lag, feed)
 
 
