@@ -4,13 +4,14 @@
     ├── SpecError            fix the code: a source is described wrongly (raised while loading)
     ├── TransientError       retry the request: a reset, a time-out, a 5xx, a 429
     ├── RescheduleError      wait and reschedule the run: the API, the disk or a lock is not available now
-    │   ├── UpstreamUnavailableError
-    │   └── WarehouseBusyError
+    │   ├── UpstreamUnavailableError    ├── BreakerOpenError    ├── QuotaSpentError
+    │   └── WarehouseBusyError          └── LimitsUnavailableError
     ├── HumanNeededError     call a human: no retry mends it
     │   ├── SecretMissingError      ├── ResponseError       ├── LakeError
     │   ├── AccessDeniedError       ├── PagingError         ├── LakeNewerThanContractError
     │   ├── UnknownHostError        ├── CrossHostError      └── WarehouseError
-    │   └── RejectThresholdError    └── LimitExceededError
+    │   ├── RejectThresholdError    ├── LimitExceededError
+    │   └── LimitsStoreError
     └── ReplanError          plan again: what the run was planned on is no longer so
         ├── SliceTakenError         another run committed the slice first
         └── PageTokenExpiredError   the API aged the token out: the slice starts again
@@ -106,6 +107,18 @@ class UpstreamUnavailableError(RescheduleError):
     """The API kept failing through every retry the stream allows."""
 
 
+class BreakerOpenError(RescheduleError):
+    """The API kept failing for all runs together, and none of them asks it before `retry_after` seconds have passed."""
+
+
+class QuotaSpentError(RescheduleError):
+    """The requests that runs may spend of the API's day are spent; `retry_after` is the seconds until the next day."""
+
+
+class LimitsUnavailableError(RescheduleError):
+    """What runs share to keep an API's limits does not answer; without it nobody may ask."""
+
+
 class WarehouseBusyError(RescheduleError):
     """Another process held the warehouse for longer than the allowed wait."""
 
@@ -145,6 +158,10 @@ class CrossHostError(HumanNeededError):
 
 class LimitExceededError(HumanNeededError):
     """A response is larger, or a slice longer, than the source's limits allow."""
+
+
+class LimitsStoreError(HumanNeededError):
+    """What runs share to keep an API's limits cannot be written, or is damaged."""
 
 
 class RejectThresholdError(HumanNeededError):
