@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock clean demo demo-gcp test lint format dev
+.PHONY: help setup lock clean demo demo-gcp test lint format bench dev
 
 help: ## Say what each target does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -28,7 +28,7 @@ lock: ## Resolve the dependencies again into requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --all-extras --python-version 3.11 --output-file requirements.lock pyproject.toml
 
 clean: ## Remove the environment and everything the project wrote
-	rm -rf $(VENV) data .dagster
+	rm -rf $(VENV) .venv-bench data .dagster
 
 demo: setup ## Run the whole flow on the embedded default, against the sandbox
 	$(BIN)/python -m integration_assets.demo
@@ -49,6 +49,14 @@ lint: setup ## ruff, mypy and import-linter
 format: setup ## Format and mend what ruff can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+bench: setup .venv-bench/.ready ## Measure ours beside peers; SIZE=1000000 ROUNDS=3 for the whole
+	$(BIN)/python -m benchmarks.run --size $(or $(SIZE),200000) --rounds $(or $(ROUNDS),3) --write
+
+.venv-bench/.ready: benchmarks/peers.lock
+	$(PYTHON) -m venv .venv-bench
+	VIRTUAL_ENV=$(CURDIR)/.venv-bench $(BIN)/uv pip install --quiet --require-hashes --requirement benchmarks/peers.lock
+	touch $@
 
 dev: setup ## Sandbox, webserver and daemon; ctrl-C stops all
 	$(BIN)/python -m integration_assets.demo --serve

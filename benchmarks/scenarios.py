@@ -1,0 +1,94 @@
+"""What is measured: each scenario prepares the upstream, then lets every contender run once a round, one after the other."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from benchmarks.measure import Contender, Run, feed, run
+
+FLOOR = Contender("floor", "floor")
+OURS = Contender("integration_assets", "ours")
+OURS_MERGE = Contender("integration_assets, lake and merge", "ours", ("--merge",))
+DLT = Contender("dlt rest_api, default", "dlt_rest", peer=True)
+DLT_TUNED = Contender("dlt rest_api, tuned", "dlt_rest", ("--tuned",), peer=True)
+DLT_BARE = Contender("dlt rest_api, tuned, no cursor", "dlt_rest", ("--tuned", "--no-cursor"), peer=True)
+DLT_MERGE = Contender("dlt rest_api, merge to DuckDB, tuned", "dlt_rest", ("--tuned", "--merge"), peer=True)
+DLT_ARROW = Contender("dlt, hand-written Arrow resource", "dlt_arrow", peer=True)
+PANDAS = Contender("pandas script", "pandas_script", peer=True)
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One table of the results.
+
+    rows, bad, latency : what the upstream has; seconds before each answer.
+    contenders         : in the order of a round.
+    flags              : for all of them.
+    prepare            : whether each contender first does a full load in its folder, which is not measured.
+    changed            : records that change between that load and the measured run.
+    """
+
+    name: str
+    rows: int
+    contenders: tuple[Contender, ...]
+    bad: float = 0.0
+    latency: float = 0.0
+    flags: tuple[str, ...] = ()
+    prepare: bool = False
+    changed: int = 0
+
+
+def scenarios(size: int) -> list[Scenario]:
+    """All of them for a history of `size` records."""
+    tenth = max(size // 10, 1_000)
+    return [
+        Scenario("full load", size, (FLOOR, OURS, DLT_ARROW, DLT_BARE, DLT, PANDAS)),
+        Scenario("1 % delta with merge", size, (OURS_MERGE, DLT_MERGE), prepare=True, changed=size // 100),
+        Scenario("empty sync", tenth, (OURS, DLT, DLT_TUNED), prepare=True),
+        Scenario(
+            "backfill of 365 partitions",
+            size,
+            (OURS,),
+            flags=("--slices", "365", "--since", "2025-01-01T00:00:00+00:00", "--before", "2026-01-01T00:00:00+00:00"),
+        ),
+        Scenario("1 % bad rows", tenth, (OURS,), bad=0.01, flags=("--bad",)),
+        Scenario("50 % bad rows", tenth, (OURS,), bad=0.5, flags=("--bad",)),
+        Scenario("20 ms latency, by token", size, (FLOOR, OURS, DLT_BARE), latency=0.02),
+        Scenario("20 ms latency, by offset, 8 connections", size, (FLOOR, OURS), latency=0.02, flags=("--paging", "offset")),
+        Scenario("100 ms latency, by token", tenth, (FLOOR, OURS, DLT_BARE), latency=0.1),
+    ]
+
+
+def growth(largest: int) -> list[Scenario]:
+    """Ours and the floor over sizes that grow tenfold."""
+    sizes = [10**power for power in range(4, 8) if 10**power <= largest]
+    return [Scenario(f"growth, {size:,} records", size, (FLOOR, OURS)) for size in sizes]
+
+
+def measured(scenario: Scenario, url: str, rounds: int, say: Callable[[str], None]) -> Iterator[Run]:
+    """Every contender `rounds` times, interleaved: what slows the machine for a while slows all of them."""
+    for number in range(rounds):
+        for contender in _turned(scenario.contenders, number):
+            folder = tempfile.mkdtemp(prefix="bench-")
+            try:
+                feed(url, scenario.rows, 0, scenario.bad, scenario.latency)
+                if scenario.prepare:
+                    run(contender, url, folder)
+                    feed(url, scenario.rows, scenario.changed, scenario.bad, scenario.latency)
+                found = run(contender, url, folder, scenario.flags)
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+            say(
+                f"{scenario.name}, round {number + 1}, {contender.name}: {found.rows:,} rows, {found.wall:.2f} s,"
+                f" {found.cpu:.2f} CPU-s, {found.peak / 2**20:,.0f} MB, {found.requests:,} requests"
+            )
+            yield found
+
+
+def _turned(contenders: Sequence[Contender], number: int) -> list[Contender]:
+    """Another one first in each round."""
+    first = number % len(contenders)
+    return [*contenders[first:], *contenders[:first]]
