@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TypeVar
 
 from integration_assets.errors import IntegrationError, SpecError
-from integration_assets.spec.cursor import CursorValue, Slice
+from integration_assets.spec.cursor import Slice
 from integration_assets.spec.source import Source, Stream
+from integration_assets.spec.values import cursor_value
 
 _T = TypeVar("_T")
 
@@ -48,24 +48,6 @@ def asked(
         spans, left_out = _each(streams, lambda stream: _span(source, stream, start, end))
         return Asked(tuple(stream for stream in streams if stream.name in spans), spans=spans, left_out=left_out)
     return Asked(tuple(streams))
-
-
-def cursor_value(source: Source, stream: Stream, text: str, option: str) -> CursorValue:
-    """A place on the stream's cursor axis, as people write it; a moment without a zone is in UTC. Raises `SpecError`."""
-    integer = stream.cursor is not None and stream.cursor.kind == "integer"
-    try:
-        if integer:
-            return int(text)
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise SpecError(
-            f"{text!r} is no {'integer, and the cursor counts in integers' if integer else 'moment'}",
-            source=source.name,
-            stream=stream.name,
-            field=option,
-            remedy="Write an integer such as 1200." if integer else "Write 2024-01-31 or 2024-01-31T12:00:00Z.",
-        ) from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 class _CannotError(SpecError):

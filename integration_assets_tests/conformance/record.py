@@ -24,11 +24,11 @@ from urllib.error import HTTPError
 from urllib.parse import parse_qsl, urlsplit
 from urllib.request import Request, urlopen
 
-from integration_assets.cli.ranges import cursor_value
 from integration_assets.settings import Settings
 from integration_assets.sources import load_source
 from integration_assets.spec import Slice, Source, Stream
 from integration_assets.spec.cursor import CursorValue
+from integration_assets.spec.values import cursor_value
 from integration_assets.sync import Stores
 from integration_assets_tests.conformance.fixtures import fixture_path
 from integration_assets_tests.conformance.harness import live_and_deleted, recorded, run, settings_for, warehouse_rows
