@@ -10,6 +10,7 @@ from integration_assets.orchestrate.assets import stream_assets
 from integration_assets.orchestrate.automation import nightly, sync_jobs
 from integration_assets.orchestrate.processes import executor
 from integration_assets.orchestrate.resources import StoresResource
+from integration_assets.orchestrate.sensors import source_sensors
 from integration_assets.spec.source import Source
 
 
@@ -33,6 +34,7 @@ def build(sources: Sequence[Source], resources: Mapping[str, object] | None = No
             for job in jobs
         ],
         schedules=schedules,
+        sensors=[sensor for source in sources for sensor in source_sensors(source)],
         executor=executor(),
         resources={"stores": StoresResource(), **(resources or {})},
     )

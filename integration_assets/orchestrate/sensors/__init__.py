@@ -1,0 +1,16 @@
+"""What starts a run when nobody clicks and no clock strikes, and what tells people how a run went. All stopped by default.
+
+One file a sensor. A sensor loads without network, bucket and secret; all of them are used only in its ticks.
+"""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from integration_assets.orchestrate.sensors.changes import changes_sensor
+from integration_assets.spec.source import Source
+
+
+def source_sensors(source: Source) -> list[dg.SensorDefinition]:
+    """The sensors that a source's description asks for."""
+    return [sensor for sensor in (changes_sensor(source),) if sensor is not None]
