@@ -165,7 +165,14 @@ class LimitsStoreError(HumanNeededError):
 
 
 class RejectThresholdError(HumanNeededError):
-    """More records of the slice were rejected than the stream tolerates; nothing of it was committed."""
+    """More records of the slice were rejected than the stream tolerates; nothing of it was committed.
+
+    `rejected` of `records` were, for these `reasons`.
+    """
+
+    rejected: int = 0
+    records: int = 0
+    reasons: tuple[str, ...] = ()
 
 
 class LakeError(HumanNeededError):

@@ -257,13 +257,15 @@ def _refuse(stream: Stream, receipt: Receipt, job: Job) -> None:
     good = receipt.accepted + receipt.duplicate
     tolerated = TOLERATED if good else 0
     if receipt.rejected > max(tolerated, stream.reject_threshold * (good + receipt.rejected)):
-        raise RejectThresholdError(
+        error = RejectThresholdError(
             f"{receipt.rejected:,} of {good + receipt.rejected:,} records of {job.slice} were rejected, more than the allowed"
             f" {stream.reject_threshold:.0%}; nothing of the slice was committed. Reasons: {'; '.join(receipt.reasons)}",
             source=receipt.source,
             stream=receipt.stream,
             remedy="The records are in quarantine: mend the contract or ask the API's owner, then sync again.",
         )
+        error.rejected, error.records, error.reasons = receipt.rejected, good + receipt.rejected, receipt.reasons
+        raise error
     emptied = stream.disposition == "replace" and not receipt.accepted and receipt.outcome != "unchanged"
     if emptied and job.base.content_hash and not stream.allow_empty:
         raise ResponseError(
