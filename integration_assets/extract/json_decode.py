@@ -8,7 +8,7 @@ twice in an object has its last value.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -32,15 +32,14 @@ _PAIR = rb"u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 _ESCAPE = re.compile(rb"\\(?:" + _PAIR + rb"|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL)
 
 
-def _step(value: Any, part: str | int) -> Any:  # noqa: ANN401 - raw JSON, or `ABSENT`
-    """One step into raw JSON, read no further than it has to be."""
+def _inside(value: Any, part: str | int) -> Mapping[str, Any] | Sequence[Any]:  # noqa: ANN401 - raw JSON
+    """The raw JSON of what is in an object or, for a number, in a list; nothing for a value of another kind."""
     try:
         if isinstance(part, str):
-            return msgspec.json.decode(value, type=dict[str, _Raw]).get(part, ABSENT)
-        items = msgspec.json.decode(value, type=list[_Raw])
+            return msgspec.json.decode(value, type=dict[str, _Raw])
+        return msgspec.json.decode(value, type=list[_Raw])
     except msgspec.ValidationError:
-        return ABSENT
-    return items[part] if part < len(items) else ABSENT
+        return {}
 
 
 @dataclass
@@ -48,16 +47,21 @@ class Envelope:
     """A JSON body whose parts are found without building its records."""
 
     body: bytes
-    _seen: dict[Path, Any] = field(default_factory=dict)
+    _seen: dict[tuple[Path, bool], Mapping[str, Any] | Sequence[Any]] = field(default_factory=dict)
 
     def raw(self, path: Path) -> Any:  # noqa: ANN401 - raw JSON, or `ABSENT`
-        """The raw JSON at a path, `ABSENT` where there is none."""
+        """The raw JSON at a path, `ABSENT` where there is none. What is above it is gone through once, however often asked."""
         if not path:
             return self.body
-        if path not in self._seen:
-            above = self.raw(path[:-1])
-            self._seen[path] = ABSENT if above is ABSENT else _step(above, path[-1])
-        return self._seen[path]
+        above, part = path[:-1], path[-1]
+        place = (above, isinstance(part, str))
+        if place not in self._seen:
+            value = self.raw(above)
+            self._seen[place] = {} if value is ABSENT else _inside(value, part)
+        found = self._seen[place]
+        if isinstance(found, Mapping):
+            return found.get(part, ABSENT)  # type: ignore[arg-type] # a name: the place says so
+        return found[part] if isinstance(part, int) and part < len(found) else ABSENT
 
     def value(self, path: Path) -> Any:  # noqa: ANN401 - any JSON value
         """The value at a path, `ABSENT` where there is none."""

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import islice
+from dataclasses import dataclass, field
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from integration_assets.spec.cursor import Slice
 from integration_assets.spec.records import Batch
+
+Numbers = npt.NDArray[Any]
 
 
 def inside(batch: Batch, cursor_field: str, slice_: Slice) -> Batch:
@@ -26,7 +31,7 @@ def inside(batch: Batch, cursor_field: str, slice_: Slice) -> Batch:
 
 
 class Seen:
-    """What was last seen of each record version, the newest `window` of them.
+    """What was last seen of each record version, the newest of them: `window` at most, half as many at least.
 
     A record is a duplicate only when the last one with its key and version was equal to it in every column: an API that
     corrects a record, or withdraws it, without a new version is not passed over. The window bounds memory (law 4); a
@@ -34,21 +39,21 @@ class Seen:
 
     identity : the key and version columns; empty lets every row pass.
     columns  : the columns that make up a row.
-    hashes   : a number per row, equal for equal rows.
+    hashes   : a 64-bit number per row, equal for equal rows.
     """
 
     def __init__(
         self,
         identity: tuple[str, ...],
         columns: Sequence[str],
-        hashes: Callable[[pa.Table], Sequence[int]],
+        hashes: Callable[[pa.Table], Numbers],
         window: int = 500_000,
     ) -> None:
         self._identity = identity
         self._columns = list(columns)
         self._hashes = hashes
-        self._window = window
-        self._last: dict[object, int] = {}
+        self._half = max(1, window // 2)
+        self._young = self._old = _Known()
 
     def fresh(self, batch: Batch) -> Batch:
         """The rows that differ from what was last seen of their key and version; they count as seen now.
@@ -58,36 +63,85 @@ class Seen:
         if not self._identity or not batch.table.num_rows:
             return batch
         mask = self._meet(batch.table)
-        return batch if all(mask) else batch.filter(pa.array(mask, pa.bool_()))
+        return batch if mask.all() else batch.filter(pa.array(mask, pa.bool_()))
 
     def add(self, table: pa.Table) -> None:
         """Count rows of the lake as seen, in the order in which they landed."""
         if table.num_rows:
             self._meet(table)
 
-    def _meet(self, table: pa.Table) -> list[bool]:
-        """Whether each row is new, remembering it."""
-        names = _names(table.select(self._identity))
-        mask = []
-        for name, number in zip(names, self._hashes(table.select(self._columns)), strict=True):
-            new = name is None or self._last.get(name) != number
-            if new and name is not None:
-                self._last.pop(name, None)
-                self._last[name] = number
-            mask.append(new)
-        for name in list(islice(self._last, max(0, len(self._last) - self._window))):
-            del self._last[name]
+    def __len__(self) -> int:
+        """How many record versions are remembered."""
+        return len(self._young.names) + len(self._old.names)
+
+    def _meet(self, table: pa.Table) -> Numbers:
+        """Whether each row is new, remembering it: all rows at once, by the numbers of their names and of their contents."""
+        named = table.select(self._identity)
+        whole = np.flatnonzero(_no_null(named))
+        mask = np.ones(table.num_rows, bool)
+        if not len(whole):
+            return mask
+        names = self._hashes(pa.table({name: _plain(named.column(name)) for name in self._identity}))[whole]
+        rows = self._hashes(table.select(self._columns))[whole]
+        order = np.argsort(names, kind="stable")
+        names, rows = names[order], rows[order]
+        head = np.ones(len(names), bool)
+        head[1:] = names[1:] != names[:-1]
+        heads = np.flatnonzero(head)
+        # What was seen before a row: the row before it in the batch, or for the first of a name what is remembered.
+        before, known = np.roll(rows, 1), ~head
+        known[heads], before[heads] = self._look_up(names[heads])
+        mask[whole[order]] = ~(known & (before == rows))
+        last = np.append(heads[1:], len(names)) - 1
+        self._remember(names[last], rows[last])
         return mask
 
+    def _look_up(self, names: Numbers) -> tuple[Numbers, Numbers]:
+        """Whether each name is known, and the number of its last row."""
+        known, rows = self._old.look_up(names)
+        newer, newest = self._young.look_up(names)
+        return known | newer, np.where(newer, newest, rows)
 
-def _names(table: pa.Table) -> list[object]:
-    """One hashable name a row: the tuple of its values, None when one of them is null."""
-    columns = [_plain(column).to_pylist() for column in table.columns]
-    if len(columns) == 1:
-        return list(columns[0])
-    return [None if None in row else row for row in zip(*columns, strict=True)]
+    def _remember(self, names: Numbers, rows: Numbers) -> None:
+        self._young = self._young.with_(names, rows)
+        if len(self._young.names) >= self._half:
+            # The batch may be larger than the window: which of its rows are forgotten then makes no difference.
+            self._old, self._young = self._young.first(self._half), _Known()
+
+
+@dataclass(frozen=True)
+class _Known:
+    """Numbers of names, ascending, and the number of the last row of each."""
+
+    names: Numbers = field(default_factory=lambda: np.empty(0, np.uint64))
+    rows: Numbers = field(default_factory=lambda: np.empty(0, np.uint64))
+
+    def look_up(self, names: Numbers) -> tuple[Numbers, Numbers]:
+        if not len(self.names):
+            return np.zeros(len(names), bool), np.zeros(len(names), np.uint64)
+        at = np.minimum(np.searchsorted(self.names, names), len(self.names) - 1)
+        return self.names[at] == names, self.rows[at]
+
+    def with_(self, names: Numbers, rows: Numbers) -> _Known:
+        """These and `names`, which are ascending and different from each other; their rows replace older ones."""
+        at = np.searchsorted(self.names, names)
+        there = self.look_up(names)[0]
+        mine = self.rows.copy()
+        mine[at[there]] = rows[there]
+        return _Known(np.insert(self.names, at[~there], names[~there]), np.insert(mine, at[~there], rows[~there]))
+
+    def first(self, most: int) -> _Known:
+        return _Known(self.names[:most], self.rows[:most])
+
+
+def _no_null(table: pa.Table) -> Numbers:
+    whole = np.ones(table.num_rows, bool)
+    for column in table.columns:
+        if column.null_count:
+            whole &= pc.is_valid(column).to_numpy()
+    return whole
 
 
 def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    # A timestamp as a Python datetime costs ten times its integer, and two time zones of one instant must be equal.
+    # Two time zones of one instant must be equal.
     return column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column
