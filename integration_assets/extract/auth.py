@@ -6,6 +6,7 @@ import json
 from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import blake2b
 from html import escape
 from urllib.parse import quote, quote_plus, unquote_plus
 
@@ -77,6 +78,12 @@ class Credential:
             if any(secret.startswith(text[at:]) for secret in self.hidden):
                 return text[:at] + "***"
         return text
+
+    @property
+    def identity(self) -> str:
+        """Eight hex digits that tell one credential from another, too few to find it by; the same wherever it is used."""
+        parts = [*(part for header in self.headers for part in header), *(self.param or ())]
+        return blake2b("\0".join(parts).encode(), digest_size=4, person=b"credential").hexdigest()
 
     def clean(self, url: httpx.URL) -> httpx.URL:
         """`url` without user info, fragment and our query parameter, which an API may echo in its links; else unchanged."""

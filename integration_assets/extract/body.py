@@ -39,7 +39,7 @@ def in_time(chunks: Iterable[bytes], seconds: float, started: float) -> Iterator
     """
     for chunk in chunks:
         if monotonic() - started > seconds:
-            raise TransientError(f"the answer was not whole after {seconds:g} s")
+            raise TransientError(f"the answer was not whole after {round(seconds, 1):g} s")
         yield chunk
 
 

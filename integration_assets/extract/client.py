@@ -3,28 +3,41 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from hashlib import blake2b
+from threading import BoundedSemaphore
 from time import monotonic
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 from urllib.request import getproxies, proxy_bypass
+from uuid import uuid4
 
 import httpx
+import msgspec
 
 from integration_assets import __version__
-from integration_assets.errors import AccessDeniedError, IntegrationError, ResponseError, TransientError
-from integration_assets.extract.auth import Credential, CredentialTransport, origin, resolve, same_origin
+from integration_assets.errors import (
+    AccessDeniedError,
+    IntegrationError,
+    RescheduleError,
+    ResponseError,
+    TransientError,
+    UpstreamUnavailableError,
+)
+from integration_assets.extract.auth import Credential, CredentialTransport, origin, resolve, same_origin, show
 from integration_assets.extract.body import in_time, read_body, read_start
-from integration_assets.extract.retry import call_with_retries
-from integration_assets.extract.status import EXAMINED, connection_error, excerpt, status_error
+from integration_assets.extract.limits import Limiter, LimitsView, MemoryStore, Store
+from integration_assets.extract.retry import NameLookupError, Retries, ThrottledError, call_with_retries
+from integration_assets.extract.status import EXAMINED, connection_error, excerpt, status_error, throttled_page
 from integration_assets.extract.usage import Usage
 from integration_assets.spec.source import Source
 
 __all__ = ["Response", "SourceClient", "Usage"]
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_SAME_METHOD = frozenset({307, 308})
 _MAX_REDIRECTS = 5
 _PAGES = frozenset({200, 203, 204, 304})
 _Text = TypeVar("_Text", str, bytes)
@@ -33,6 +46,23 @@ _Text = TypeVar("_Text", str, bytes)
 for _name in ("hpack", "httpcore"):
     if logging.getLogger(_name).level == logging.NOTSET:
         logging.getLogger(_name).setLevel(logging.INFO)
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """What is asked, the same at every try. `with_body`: the answer's body is wanted, not only its headers."""
+
+    method: str
+    url: httpx.URL
+    headers: Mapping[str, str]
+    content: bytes | None
+    page_token: bool
+    with_body: bool
+
+    @property
+    def asked(self) -> str:
+        """Method and path, for errors."""
+        return f"{self.method} {self.url.path}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +93,18 @@ class SourceClient:
 
     secret  : looks a secret up by name, once, when the client opens; raises `SecretMissingError`.
     on_wait : told the reason and the seconds before each wait.
+    store   : where all runs share the API's limits, open; None keeps them for this client alone.
     usage   : what was spent, cumulative.
     clock_offset : seconds by which the API's clock was ahead of this machine's when it was asked last; 0 if it never was.
     """
 
-    def __init__(self, source: Source, secret: Callable[[str], str], on_wait: Callable[[str, float], None] | None = None) -> None:
+    def __init__(
+        self,
+        source: Source,
+        secret: Callable[[str], str],
+        on_wait: Callable[[str, float], None] | None = None,
+        store: Store | None = None,
+    ) -> None:
         self.source = source
         self.usage = Usage()
         self.clock_offset = 0.0
@@ -76,6 +113,9 @@ class SourceClient:
         self._on_wait = on_wait
         self._base = httpx.URL(source.base_url)
         self._home = origin(self._base)
+        self._store = store or MemoryStore()
+        self._limiter = self._share()
+        self._connections = BoundedSemaphore(source.limits.max_connections)
         self._http: httpx.Client | None = None
 
     def __enter__(self) -> Self:
@@ -83,6 +123,7 @@ class SourceClient:
             self.credential = resolve(self.source.auth, self._secret)
         except IntegrationError as error:
             raise error.at(self.source.name) from None
+        self._limiter = self._share()
         limits = self.source.limits
         wire = httpx.HTTPTransport(
             http2=True,
@@ -91,8 +132,6 @@ class SourceClient:
         )
         self._http = httpx.Client(
             transport=CredentialTransport(wire, self._home, self.credential),
-            # No limit on the wait for a free connection: that is our own queue, not the API's slowness.
-            timeout=httpx.Timeout(limits.read_timeout, connect=limits.connect_timeout, pool=None),
             headers={
                 "User-Agent": f"integration_assets/{__version__}",
                 "Accept-Encoding": "gzip",
@@ -104,6 +143,7 @@ class SourceClient:
 
     def __exit__(self, *_: object) -> None:
         if self._http is not None:
+            self._limiter.close()
             self._http.close()
             self._http = None
 
@@ -123,9 +163,27 @@ class SourceClient:
         page_token : the request carries a page token, so that its refusal is `PageTokenExpiredError`.
 
         Raises `UpstreamUnavailableError`, `UnknownHostError`, `AccessDeniedError`, `CrossHostError`,
-        `LimitExceededError`, `ResponseError`, `PageTokenExpiredError`; `HumanNeededError` for a certificate.
+        `LimitExceededError`, `ResponseError`, `PageTokenExpiredError`; `HumanNeededError` for a certificate; and by what all
+        runs share `BreakerOpenError`, `QuotaSpentError`, `LimitsUnavailableError`, `LimitsStoreError`.
         """
         return self._ask("GET", url, params, headers, stream, page_token=page_token)
+
+    def post(
+        self,
+        url: str,
+        body: Mapping[str, Any],
+        params: Mapping[str, str | int | float | bool] | None = None,
+        headers: Mapping[str, str] | None = None,
+        stream: str | None = None,
+        *,
+        page_token: bool = False,
+    ) -> Response:
+        """Ask for a page of an API that is searched by POST, `body` as JSON; otherwise as `get`.
+
+        Each call has an `Idempotency-Key` of its own, the same at each of its retries: an API that knows it does a thing once.
+        """
+        own = {"Content-Type": "application/json", "Idempotency-Key": str(uuid4()), **(headers or {})}
+        return self._ask("POST", url, params, own, stream, page_token=page_token, content=msgspec.json.encode(body))
 
     def look(
         self,
@@ -161,6 +219,10 @@ class SourceClient:
         self.clock_offset = (moment - datetime.now(UTC)).total_seconds()
         return moment
 
+    def limits(self) -> LimitsView:
+        """What all runs together have of the API now: its rate, slots, pause, breaker, and what is left of its quota."""
+        return self._limiter.view()
+
     def excerpt(self, body: bytes, length: int) -> str:
         """The first characters of a body on one line, without secrets."""
         return excerpt(body, self.credential, length)
@@ -179,17 +241,40 @@ class SourceClient:
         *,
         page_token: bool = False,
         with_body: bool = True,
+        content: bytes | None = None,
     ) -> Response:
         try:
-            target = self._target(url, params)
-            return call_with_retries(
-                self.source.limits,
-                lambda: self._follow(method, target, headers, page_token=page_token, with_body=with_body),
-                self._waiting,
-            )
+            request = _Request(method, self._target(url, params), headers or {}, content, page_token, with_body)
+            limits = self.source.limits
+            return call_with_retries(limits, lambda retries: self._try(request, retries), self._waiting, self._limiter.may_retry)
         except IntegrationError as error:
             error.at(self.source.name, stream)
             raise
+
+    def _try(self, request: _Request, retries: Retries) -> Response:
+        """One try; all runs are told what came of it."""
+        try:
+            answer = self._follow(request, retries)
+        except ThrottledError as error:
+            self._limiter.throttled(error.retry_after, error.what)
+            raise
+        except (NameLookupError, RescheduleError):
+            raise  # the API was not reached, or not asked
+        except TransientError as error:
+            self._limiter.failed(error.what)
+            raise
+        except IntegrationError:
+            self._limiter.answered()
+            raise
+        self._limiter.answered()
+        return answer
+
+    def _share(self) -> Limiter:
+        """The way to what all runs of this API under this credential share."""
+        host = show(self._home)
+        digest = blake2b(f"{host} {self.credential.identity}".encode(), digest_size=4).hexdigest()
+        account = f"{self.source.limits.group or self.source.name}-{digest}"
+        return Limiter(self._store, account, self.source, host, self.usage, self._on_wait)
 
     def _waiting(self, error: TransientError, seconds: float) -> None:
         self.usage.add(retries=1, throttled=0.0 if error.retry_after is None else seconds)
@@ -213,57 +298,92 @@ class SourceClient:
             f"the API gave a link that is no URL: {self.credential.redact(str(error))}", remedy="Ask the API's owner."
         )
 
-    def _follow(
-        self, method: str, url: httpx.URL, headers: Mapping[str, str] | None, *, page_token: bool, with_body: bool
-    ) -> Response:
+    def _follow(self, request: _Request, retries: Retries) -> Response:
         """Send, and follow redirects within the origin by hand."""
         for _ in range(_MAX_REDIRECTS + 1):
-            answer = self._send(method, url, headers, with_body=with_body)
+            answer = self._send(request, retries)
             location = answer.headers.get("location")
             if answer.status not in _REDIRECTS or not location:
-                if answer.status in _PAGES:
-                    return answer
-                raise status_error(
-                    answer.status, httpx.Headers(answer.headers), answer.body, url, self.credential, page_token=page_token
+                return self._page(request, answer)
+            if request.content is not None and answer.status not in _SAME_METHOD:
+                raise ResponseError(
+                    f"{request.asked} answered {answer.status}, and what was posted cannot follow",
+                    remedy="Check the stream's path.",
                 )
             try:
-                there = url.join(location)
+                there = request.url.join(location)
             except httpx.InvalidURL as error:
                 raise self._bad_url(error) from None
             same_origin(self._home, there)
-            url = self.credential.clean(there)
-        raise ResponseError(f"GET {url.path} redirects more than {_MAX_REDIRECTS} times", remedy="Check the stream's path.")
+            request = replace(request, url=self.credential.clean(there))
+        raise ResponseError(f"{request.asked} redirects more than {_MAX_REDIRECTS} times", remedy="Check the stream's path.")
 
-    def _send(self, method: str, url: httpx.URL, headers: Mapping[str, str] | None, *, with_body: bool) -> Response:
+    def _page(self, request: _Request, answer: Response) -> Response:
+        """The answer, if it may be a page; else what it says is raised."""
+        limits = self.source.limits
+        if answer.status in _PAGES:
+            if throttled := throttled_page(request.asked, answer.body, self.credential, limits):
+                raise throttled
+            return answer
+        raise status_error(
+            answer.status,
+            httpx.Headers(answer.headers),
+            answer.body,
+            request.asked,
+            self.credential,
+            limits,
+            page_token=request.page_token,
+        )
+
+    def _send(self, request: _Request, retries: Retries) -> Response:
+        """Wait for a turn and send. What is waited is not counted against the retries' time."""
+        patience = self.source.limits.pool_timeout
+        began = monotonic()
+        if not self._connections.acquire(timeout=patience):
+            raise UpstreamUnavailableError(
+                f"none of the run's {self.source.limits.max_connections} connections was free within {patience:g} s",
+                field="limits.max_connections",
+                remedy="A later run goes on from the last commit.",
+            )
+        try:
+            with self._limiter.turn():
+                retries.excuse(monotonic() - began)
+                return self._exchange(request, min(self.source.limits.page_timeout, max(retries.left, 0.001)))
+        finally:
+            self._connections.release()
+
+    def _exchange(self, request: _Request, seconds: float) -> Response:
         """One request, its body read within the limits. Raises `TransientError` when no whole answer comes in time."""
         if self._http is None:
             message = "the client is not open: use it in a with statement"
             raise RuntimeError(message)
-        request = self._http.build_request(method, url, headers=headers)
+        limits = self.source.limits
+        timeout = httpx.Timeout(min(limits.read_timeout, seconds), connect=min(limits.connect_timeout, seconds))
+        sent = self._http.build_request(
+            request.method, request.url, headers=request.headers, content=request.content, timeout=timeout
+        )
         self.usage.add(requests=1)
         started = monotonic()
         try:
-            response = self._http.send(request, stream=True)
+            response = self._http.send(sent, stream=True)
             try:
-                body = self._read(response, started, with_body=with_body)
+                chunks = in_time(response.iter_raw(), seconds, started)
+                body = self._read(response, chunks, with_body=request.with_body)
             finally:
                 response.close()
         except httpx.TransportError as error:
-            raise connection_error(error, url, self.credential) from error
+            raise connection_error(error, request.method, request.url, self.credential) from error
         self.usage.add(bytes_=len(body), seconds=monotonic() - started)
-        return Response(response.status_code, response.headers, body, str(url))
+        self._limiter.heard(response.headers)
+        return Response(response.status_code, response.headers, body, str(request.url))
 
-    def _read(self, response: httpx.Response, started: float, *, with_body: bool) -> bytes:
+    def _read(self, response: httpx.Response, chunks: Iterable[bytes], *, with_body: bool) -> bytes:
         encoding = response.headers.get("content-encoding", "").strip().lower()
         if response.request.method == "HEAD" or response.status_code in {204, 304}:
             return b""
-        if response.status_code in _PAGES and not with_body:
-            return b""
-        limits = self.source.limits
-        chunks = in_time(response.iter_raw(), limits.retry_timeout, started)
-        if response.status_code in _PAGES:
-            return read_body(chunks, encoding, limits.max_page_bytes, self._count_wire)
-        return read_start(chunks, encoding, EXAMINED, self._count_wire)
+        if response.status_code not in _PAGES:
+            return read_start(chunks, encoding, EXAMINED, self._count_wire)
+        return read_body(chunks, encoding, self.source.limits.max_page_bytes, self._count_wire) if with_body else b""
 
     def _count_wire(self, size: int) -> None:
         self.usage.add(wire_bytes=size)

@@ -18,9 +18,19 @@ from integration_assets.errors import (
     TransientError,
 )
 from integration_assets.extract.auth import Credential
-from integration_assets.extract.retry import NameLookupError, retry_after
+from integration_assets.extract.limits.headers import budget
+from integration_assets.extract.retry import NameLookupError, ThrottledError, retry_after
+from integration_assets.spec.limits import Limits
 
-_PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
+# 520 to 524: a proxy that got no whole answer; 529: the API is overloaded.
+_PASSING = frozenset({408, 425, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
+_TOO_FAST = frozenset({420, 429})
+_MAY_MEAN_TOO_FAST = frozenset({400, 403})
+_LIMITED = r"(rate|request|usage|call)s?.{0,10}limit"
+_TOO_FAST_TEXT = re.compile(
+    rf"{_LIMITED}.{{0,40}}(exceed|reach|hit)|exceed.{{0,40}}({_LIMITED}|quota)|quota.{{0,40}}exceed|too many requests|throttl",
+    re.IGNORECASE | re.DOTALL,
+)
 _TOKEN_STATUSES = frozenset({400, 404, 422})
 _TOKEN_GONE = re.compile(
     r"(?=.*(cursor|token|continuation|page))(?=.*(expir|invalid|unknown|stale|no longer|not found|too old))",
@@ -32,13 +42,24 @@ EXAMINED = 4096
 
 
 def status_error(
-    status: int, headers: httpx.Headers, body: bytes, url: httpx.URL, credential: Credential, *, page_token: bool
+    status: int,
+    headers: httpx.Headers,
+    body: bytes,
+    asked: str,
+    credential: Credential,
+    limits: Limits,
+    *,
+    page_token: bool,
 ) -> IntegrationError:
-    """The error for an answer that is no page. `page_token`: the request carried one."""
+    """The error for an answer that is no page. `asked`: method and path; `page_token`: the request carried one."""
     text = excerpt(body, credential, _SHOWN)
-    asked = f"GET {url.path} answered {status}"
-    if status in _PASSING:
-        error = TransientError(asked)
+    asked = f"{asked} answered {status}"
+    if _means_too_fast(status, headers, text, limits):
+        throttled = ThrottledError(asked if status in _TOO_FAST else f"{asked}: {text or 'no text'}")
+        throttled.retry_after = _back_in(headers)
+        return throttled
+    if status in _PASSING or status in limits.retry_on_status:
+        error = TransientError(asked) if retry_after(headers) is None else ThrottledError(asked)
         error.retry_after = retry_after(headers)
         return error
     if status in {401, 403}:
@@ -61,6 +82,32 @@ def status_error(
     return refused
 
 
+def throttled_page(asked: str, body: bytes, credential: Credential, limits: Limits) -> ThrottledError | None:
+    """The error for a page that is none but says "too fast", by the patterns that the source's spec gives."""
+    if not limits.retry_on_body:
+        return None
+    text = excerpt(body, credential, EXAMINED)
+    if not any(re.search(pattern, text, re.IGNORECASE) for pattern in limits.retry_on_body):
+        return None
+    return ThrottledError(f"{asked} answered, with no page: {text[:_SHOWN]}")
+
+
+def _means_too_fast(status: int, headers: httpx.Headers, text: str, limits: Limits) -> bool:
+    if status in _TOO_FAST or any(re.search(pattern, text, re.IGNORECASE) for pattern in limits.retry_on_body):
+        return True
+    if status not in _MAY_MEAN_TOO_FAST:
+        return False
+    told = budget(headers)
+    return "retry-after" in headers or (told is not None and told.left <= 0) or bool(_TOO_FAST_TEXT.search(text))
+
+
+def _back_in(headers: httpx.Headers) -> float | None:
+    """Seconds that the API asks to wait: its `Retry-After`, or until its budget is whole again."""
+    asked = retry_after(headers)
+    told = budget(headers)
+    return told.reset if asked is None and told is not None and told.left <= 0 else asked
+
+
 def excerpt(body: bytes, credential: Credential, length: int) -> str:
     """The first characters of a body on one line, without secrets."""
     text = body[:EXAMINED].decode("utf-8", "replace")
@@ -69,7 +116,7 @@ def excerpt(body: bytes, credential: Credential, length: int) -> str:
     return " ".join(text.split())[:length]
 
 
-def connection_error(error: httpx.TransportError, url: httpx.URL, credential: Credential) -> IntegrationError:
+def connection_error(error: httpx.TransportError, method: str, url: httpx.URL, credential: Credential) -> IntegrationError:
     """The error for a request that got no answer, by what lies beneath it."""
     causes = list(_causes(error))
     reason = credential.redact(str(error)) or type(error).__name__
@@ -81,7 +128,7 @@ def connection_error(error: httpx.TransportError, url: httpx.URL, credential: Cr
         )
     if any(isinstance(cause, socket.gaierror) for cause in causes):
         return NameLookupError(f"the host name {url.host} does not resolve: {reason}")
-    return TransientError(f"GET {url.path} got no answer from {url.host}: {_kind(error)} ({reason})")
+    return TransientError(f"{method} {url.path} got no answer from {url.host}: {_kind(error)} ({reason})")
 
 
 def _kind(error: httpx.TransportError) -> str:

@@ -18,6 +18,7 @@ class Usage:
     requests   : requests sent, retries and redirects among them.
     bytes      : body bytes after decompression; wire_bytes as transferred.
     throttled  : seconds spent waiting because the API asked for it.
+    queued     : seconds spent waiting for a turn under our own limits, a rate or a slot.
     latency    : answers by their duration, body included: upper edge in milliseconds -> how many.
     """
 
@@ -26,6 +27,7 @@ class Usage:
     bytes: int = 0
     wire_bytes: int = 0
     throttled: float = 0.0
+    queued: float = 0.0
     latency: Counter[int] = field(default_factory=Counter)
     _lock: Lock = field(default_factory=Lock, repr=False, compare=False)
 
@@ -37,6 +39,7 @@ class Usage:
         bytes_: int = 0,
         wire_bytes: int = 0,
         throttled: float = 0.0,
+        queued: float = 0.0,
         seconds: float | None = None,
     ) -> None:
         """Count in. `seconds` is how long one answer took."""
@@ -46,13 +49,15 @@ class Usage:
             self.bytes += bytes_
             self.wire_bytes += wire_bytes
             self.throttled += throttled
+            self.queued += queued
             if seconds is not None:
                 self.latency[_edge(seconds)] += 1
 
     def snapshot(self) -> Usage:
         """The counts as they are now, apart from this object."""
         with self._lock:
-            return Usage(self.requests, self.retries, self.bytes, self.wire_bytes, self.throttled, Counter(self.latency))
+            counts = self.requests, self.retries, self.bytes, self.wire_bytes, self.throttled, self.queued
+            return Usage(*counts, Counter(self.latency))
 
     def minus(self, before: Usage) -> Usage:
         """What was spent since `before`, an earlier snapshot."""
@@ -63,8 +68,20 @@ class Usage:
             now.bytes - before.bytes,
             now.wire_bytes - before.wire_bytes,
             now.throttled - before.throttled,
+            now.queued - before.queued,
             now.latency - before.latency,
         )
+
+    def quantile(self, share: float) -> float | None:
+        """The seconds within which that share of the answers came, a fifth too many at most; None before the first."""
+        with self._lock:
+            counts = sorted(self.latency.items())
+        wanted, seen = share * sum(number for _, number in counts), 0
+        for edge, number in counts:
+            seen += number
+            if seen >= wanted:
+                return edge / 1000
+        return None
 
 
 def _edge(seconds: float) -> int:

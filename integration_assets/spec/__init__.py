@@ -8,11 +8,12 @@ from integration_assets.spec.cursor import Cursor, Slice
 from integration_assets.spec.events import Events, GitHub, Hmac, Kafka, PubSub, Shopify, Slack, StandardWebhooks, Stripe, Webhook
 from integration_assets.spec.formats import Csv, Format, Json, Ndjson, Xml
 from integration_assets.spec.freshness import Freshness
+from integration_assets.spec.limits import Breaker, Limits
 from integration_assets.spec.paging import NextLink, Offset, PageNumber, Paging, Single, Token
 from integration_assets.spec.partitions import Partitions
 from integration_assets.spec.probe import ConditionalProbe, Probe, ValueProbe
 from integration_assets.spec.receipt import Receipt
-from integration_assets.spec.source import Limits, Source, Stream, Tombstone
+from integration_assets.spec.source import Source, Stream, Tombstone
 
 __all__ = [
     "ApiKeyHeader",
@@ -20,6 +21,7 @@ __all__ = [
     "Auth",
     "Basic",
     "Bearer",
+    "Breaker",
     "ConditionalProbe",
     "Csv",
     "Cursor",

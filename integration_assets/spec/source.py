@@ -17,6 +17,7 @@ from integration_assets.spec.events import Events
 from integration_assets.spec.formats import Format, Json
 from integration_assets.spec.freshness import Freshness
 from integration_assets.spec.inline import InlineContract
+from integration_assets.spec.limits import Limits as Limits  # noqa: PLC0414 - its old place
 from integration_assets.spec.paging import NextLink, Paging, Single, Token
 from integration_assets.spec.partitions import Partitions
 from integration_assets.spec.probe import Probe
@@ -31,20 +32,6 @@ class Tombstone(Spec):
 
     path: str
     value: str | bool | int = True
-
-
-class Limits(Spec):
-    """What a source may cost and what may come from it. Times in seconds, sizes in bytes."""
-
-    connect_timeout: float = Field(default=10.0, gt=0)
-    read_timeout: float = Field(default=60.0, gt=0)
-    attempts: int = Field(default=6, ge=1)
-    retry_timeout: float = Field(default=300.0, gt=0)
-    wait_initial: float = Field(default=0.5, ge=0)
-    wait_max: float = Field(default=60.0, ge=0)
-    max_connections: int = Field(default=8, ge=1)
-    max_page_bytes: int = Field(default=64 * 2**20, ge=1)
-    max_pages: int = Field(default=1_000_000, ge=1)
 
 
 class Stream(Spec):

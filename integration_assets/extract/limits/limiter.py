@@ -1,0 +1,220 @@
+"""One client's way in: takes a turn before each request, and tells the others what came of it."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import count
+from threading import Lock, local
+from time import monotonic
+from typing import TypeVar
+
+from integration_assets.errors import (
+    BreakerOpenError,
+    IntegrationError,
+    LimitsUnavailableError,
+    QuotaSpentError,
+    RescheduleError,
+    UpstreamUnavailableError,
+)
+from integration_assets.extract.limits import rules
+from integration_assets.extract.limits.headers import Budget, budget
+from integration_assets.extract.limits.state import State
+from integration_assets.extract.limits.store import Store
+from integration_assets.extract.limits.view import LimitsView, view
+from integration_assets.extract.usage import Usage
+from integration_assets.spec.source import Source
+
+T = TypeVar("T")
+_FLUSH = 1.0
+_WORTH_SAYING = 1.0
+_HOLD_MORE = 10.0
+_REMEDY = "A later run goes on from the last commit."
+
+
+class _Mine(local):
+    """What one thread knows: whether its turn is a probe, and the end of a pause that it waits out by itself."""
+
+    probe = False
+    served = 0.0
+
+
+class Limiter:
+    """The turns of one client. Thread safe; `close` hands in what was not told yet.
+
+    account : the shared state's key.
+    host    : whom the account is with, for people.
+    on_wait : told the reason and the seconds before each wait of a second or more.
+    """
+
+    def __init__(
+        self, store: Store, account: str, source: Source, host: str, usage: Usage, on_wait: Callable[[str, float], None] | None
+    ) -> None:
+        self.account = account
+        self._store = store
+        self._source, self._limits, self._host = source.name, source.limits, host
+        self._usage = usage
+        self._on_wait = on_wait
+        self._counted = rules.counted(source.limits)
+        self._hold = self._limits.page_timeout + self._limits.connect_timeout + self._limits.read_timeout + _HOLD_MORE
+        self._leases = count()
+        self._mine = _Mine()
+        self._lock = Lock()
+        self._answers = 0
+        self._told: tuple[Budget, float] | None = None
+        self._flushed = monotonic()
+
+    @contextmanager
+    def turn(self) -> Iterator[float]:
+        """Hold a turn for one request; yields the seconds that were waited for it.
+
+        Raises `BreakerOpenError`, `QuotaSpentError`, `LimitsUnavailableError`, and `UpstreamUnavailableError` when the wait
+        would be longer than the source's `pool_timeout`; each knows in how many seconds another run is worth it.
+        """
+        self._mine.probe = False
+        started = monotonic()
+        if not self._counted and rules.calm(*self._store.look(self.account), self._limits):
+            yield 0.0
+            return
+        lease = f"{self._store.owner}:{next(self._leases)}"
+        held = self._limits.concurrent is not None
+        try:
+            self._take(lease, started)
+            yield monotonic() - started
+        except LimitsUnavailableError:
+            held = False
+            raise
+        finally:
+            if held:
+                # A slot that cannot be given back expires by itself, and the next turn says what is wrong with the store.
+                with suppress(LimitsUnavailableError):
+                    self._update(lambda state, _now: rules.give_back(state, lease))
+
+    def heard(self, headers: Mapping[str, str]) -> None:
+        """Note what an answer's headers say of the API's budget; it is handed in with the next change."""
+        told = budget(headers) if self._limits.obey_headers else None
+        if told is not None:
+            with self._lock:
+                self._told = told, monotonic()
+
+    def answered(self) -> None:
+        """Tell that the API answered, whatever it said."""
+        if self._mine.probe:
+            self._update(lambda state, now: rules.answered(state, now, 1, probe=True))
+            return
+        with self._lock:
+            self._answers += 1
+            few = self._told is not None and self._told[0].left <= rules.FEW
+            due = few or monotonic() - self._flushed >= _FLUSH
+        if due:
+            self._update(lambda _state, _now: None)
+
+    def failed(self, reason: str) -> None:
+        """Tell that a request failed; after too many the breaker opens for all."""
+        self._update(lambda state, now: rules.failed(state, now, self._limits, self._store.owner, reason))
+
+    def throttled(self, seconds: float | None, reason: str) -> None:
+        """Tell that the API asks for a pause, of so many seconds if it said so."""
+
+        def change(state: State, now: float) -> float:
+            return rules.throttled(state, now, self._limits, seconds, reason)
+
+        until = self._update(change)
+        # The caller waits that pause out before it tries again; all others meet it in `turn`.
+        self._mine.served = until if seconds is not None else 0.0
+
+    def may_retry(self) -> bool:
+        """Take one retry from the budget that all runs share; False when it is spent."""
+        return self._update(lambda state, now: rules.may_retry(state, now, self._limits))
+
+    def view(self) -> LimitsView:
+        """What all runs together have of this account now."""
+        return view(self.account, *self._store.look(self.account), self._limits)
+
+    def close(self) -> None:
+        """Hand in what was counted and not told yet; a count that is lost costs nothing."""
+        if self._answers:
+            with suppress(IntegrationError):
+                self._update(lambda _state, _now: None)
+
+    def _take(self, lease: str, started: float) -> None:
+        """Wait until it is our turn."""
+        while True:
+            patience = self._limits.pool_timeout - (monotonic() - started)
+            served = self._mine.served
+            asker = rules.Asker(self._store.owner, lease, self._hold, patience, self._store.alive, served)
+            got = self._update(partial(self._ask_for_turn, asker))
+            if isinstance(got, rules.Refuse):
+                raise self._refused(got)
+            if isinstance(got, rules.Wait):
+                if got.seconds > patience:
+                    raise self._too_long(got)
+                self._sleep(got.seconds, got.reason, by_api=got.by_api, jitter=True)
+                continue
+            if got.wait > 0:
+                self._sleep(got.wait, "the queue for the source's rate", by_api=False)
+                if not self._update(partial(self._confirm, asker, got.due)):
+                    continue
+            self._mine.probe = got.probe
+            return
+
+    def _ask_for_turn(self, asker: rules.Asker, state: State, now: float) -> rules.Go | rules.Wait | rules.Refuse:
+        return rules.turn(state, now, self._limits, asker)
+
+    def _confirm(self, asker: rules.Asker, due: float, state: State, now: float) -> bool:
+        return rules.confirm(state, now, self._limits, asker, due)
+
+    def _update(self, change: Callable[[State, float], T]) -> T:
+        """Change the shared state, and hand in what was not told yet."""
+
+        def both(state: State, now: float) -> T:
+            state.source, state.host = self._source, self._host
+            self._hand_in(state, now)
+            return change(state, now)
+
+        return self._store.update(self.account, both)
+
+    def _hand_in(self, state: State, now: float) -> None:
+        with self._lock:
+            answers, told = self._answers, self._told
+            self._answers, self._told, self._flushed = 0, None, monotonic()
+        if answers:
+            rules.answered(state, now, answers)
+        if told is not None:
+            budget_, at = told
+            rules.told(state, now, budget_.left, max(0.0, budget_.reset - (monotonic() - at)), budget_.limit)
+
+    def _sleep(self, seconds: float, reason: str, *, by_api: bool, jitter: bool = False) -> None:
+        if jitter:  # so that those who wait for one moment do not all come at it
+            seconds += random.uniform(0, min(self._limits.wait_initial, seconds))  # noqa: S311 - no secret
+        if seconds >= _WORTH_SAYING and self._on_wait:
+            self._on_wait(reason, seconds)
+        self._usage.add(throttled=seconds if by_api else 0.0, queued=0.0 if by_api else seconds)
+        time.sleep(seconds)
+
+    def _refused(self, refusal: rules.Refuse) -> RescheduleError:
+        back = f"it is tried again in {refusal.seconds:,.0f} s, at {_at(refusal.seconds)}"
+        error: RescheduleError
+        if refusal.kind == "quota":
+            error = QuotaSpentError(f"{refusal.reason}; {back}", field="limits.daily_quota", remedy=_REMEDY)
+        else:
+            error = BreakerOpenError(f"{self._host} is given a rest: {refusal.reason}; {back}", remedy=_REMEDY)
+        error.retry_after = refusal.seconds
+        return error
+
+    def _too_long(self, wait: rules.Wait) -> RescheduleError:
+        error = UpstreamUnavailableError(
+            f"no turn within {self._limits.pool_timeout:,.0f} s: {wait.reason}; it may be tried again in {wait.seconds:,.0f} s,"
+            f" at {_at(wait.seconds)}",
+            remedy=_REMEDY,
+        )
+        error.retry_after = wait.seconds
+        return error
+
+
+def _at(seconds: float) -> str:
+    return f"{datetime.now(UTC) + timedelta(seconds=min(seconds, 10**9)):%Y-%m-%d %H:%M:%S} UTC"
