@@ -8,9 +8,11 @@ import dagster as dg
 
 from integration_assets.orchestrate.assets import stream_assets
 from integration_assets.orchestrate.automation import nightly, sync_jobs
+from integration_assets.orchestrate.checks.names import standing_keys
 from integration_assets.orchestrate.processes import executor
 from integration_assets.orchestrate.resources import StoresResource
 from integration_assets.orchestrate.sensors import source_sensors
+from integration_assets.orchestrate.standing import standing_checks, standing_schedule
 from integration_assets.spec.source import Source
 
 
@@ -22,18 +24,21 @@ def build(sources: Sequence[Source], resources: Mapping[str, object] | None = No
     """
     jobs = [job for source in sources for job in sync_jobs(source)]
     schedules = [schedule for schedule in map(nightly, jobs) if schedule is not None]
+    standing = standing_schedule(sources)
     return dg.Definitions(
         assets=[stream_assets(source, stream) for source in sources for stream in source.streams],
+        asset_checks=[checks for checks in map(standing_checks, sources) if checks is not None],
         jobs=[
             dg.define_asset_job(
                 job.name,
-                selection=dg.AssetSelection.assets(*job.keys()),
+                # What time alone can fail is evaluated every hour, and would be skipped here when one stream fails.
+                selection=dg.AssetSelection.assets(*job.keys()) - dg.AssetSelection.checks(*standing_keys(job.source)),
                 description=f"Pull {', '.join(stream.name for stream in job.streams)} of {job.source.name}, then merge.",
                 tags={"source": job.source.name},
             )
             for job in jobs
         ],
-        schedules=schedules,
+        schedules=schedules + ([standing] if standing else []),
         sensors=[sensor for source in sources for sensor in source_sensors(source)],
         executor=executor(),
         resources={"stores": StoresResource(), **(resources or {})},

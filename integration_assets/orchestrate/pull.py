@@ -158,11 +158,8 @@ class Step:
 
     def _evidence(self, receipts: Sequence[Receipt], refusal: RejectThresholdError | None = None) -> Iterator[Event]:
         """The lake's checks over what was committed; none when nothing was, but for a refused slice."""
-        results = checks.lake_checks(self.source, self.stream, receipts) if receipts else []
-        if refusal is not None:
-            results = [result for result in results if result.check_name != checks.HELD]
-            results.append(checks.refused(self.source, self.stream, refusal))
-        yield from self._selected(results)
+        table = self.stores.stores().table(self.source, self.stream)
+        yield from checks.after_pull(self.context, self.source, self.stream, table, receipts, refusal)
 
     def _selected(self, results: Iterable[dg.AssetCheckResult]) -> Iterator[dg.AssetCheckResult]:
         wanted = {(key.asset_key, key.name) for key in self.context.selected_asset_check_keys}

@@ -32,11 +32,17 @@ class StoresResource(dg.ConfigurableResource["StoresResource"]):
         found = Settings.from_environ()
         return replace(found, lake_uri=self.lake_uri or found.lake_uri, warehouse_uri=self.warehouse_uri or found.warehouse_uri)
 
-    def stores(self, say: Say | None = None) -> Stores:
-        """Lake, quarantine and warehouse; nothing is opened yet. `say` is told of waits for other runs."""
+    def stores(self, say: Say | None = None, wait: float | None = None) -> Stores:
+        """Lake, quarantine and warehouse; nothing is opened yet.
+
+        say  : told of waits for other runs.
+        wait : seconds that such a wait may last at most, where that is less than the settings allow.
+        """
         from integration_assets.stores import Stores
 
-        return Stores.from_settings(self.settings(), say, _bigquery)
+        found = self.settings()
+        limit = found.warehouse_wait if wait is None else min(wait, found.warehouse_wait)
+        return Stores.from_settings(replace(found, warehouse_wait=limit), say, _bigquery)
 
 
 def _bigquery(project: str, location: str) -> AbstractContextManager[Any]:

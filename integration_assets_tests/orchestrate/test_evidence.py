@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 
 import dagster as dg
+import pytest
 
 from integration_assets.errors import RejectThresholdError
 from integration_assets.ingest import Job, Progress
@@ -19,15 +21,17 @@ from integration_assets_tests.orchestrate.shop import Shop, source
 DAY1, DAY2 = "2024-03-01", "2024-03-02"
 
 
-def test_a_good_run_leaves_four_passed_checks(bench: Bench) -> None:
-    """Accounting, contract, drift and keys are each evaluated once a run, over all of its partitions."""
+def test_a_good_run_leaves_its_checks_passed(bench: Bench) -> None:
+    """Accounting, contract, rejects, drift, volume and keys are each evaluated once a run, over all of its partitions."""
     run = bench.run(LAKE, WAREHOUSE, partition=DAY1, to=DAY2)
     checks = bench.checks(run)
-    assert {name: check.passed for name, check in checks.items()} == {
-        "accounting_adds_up": True,
-        "contract_held": True,
-        "no_drift": True,
-        "keys_unique": True,
+    assert {name for name, check in checks.items() if check.passed} >= {
+        "accounting_adds_up",
+        "contract_held",
+        "reject_ratio",
+        "no_drift",
+        "volume",
+        "keys_unique",
     }
     assert checks["accounting_adds_up"].metadata["fetched"].value == 6
     assert checks["keys_unique"].asset_key == WAREHOUSE
@@ -46,6 +50,9 @@ def test_rejects_and_drift_are_warnings_with_reasons(bench: Bench, shop: Shop) -
     assert checks["contract_held"].severity is dg.AssetCheckSeverity.WARN
     assert checks["contract_held"].metadata["rejected"].value == 1
     assert "amount" in str(checks["contract_held"].metadata["reasons"].value)
+    assert not checks["reject_ratio"].passed
+    assert checks["reject_ratio"].severity is dg.AssetCheckSeverity.WARN
+    assert checks["reject_ratio"].metadata["share"].value == pytest.approx(1 / 3)
     assert not checks["no_drift"].passed
     assert "colour" in str(checks["no_drift"].description)
     assert checks["accounting_adds_up"].passed
@@ -54,16 +61,29 @@ def test_rejects_and_drift_are_warnings_with_reasons(bench: Bench, shop: Shop) -
     assert "colour" in value(event, "warnings")
 
 
-def test_a_refused_slice_fails_the_contract_check(bench: Bench, shop: Shop) -> None:
-    """When too many records are rejected, the run fails and the contract's check says so where people look."""
+def test_a_single_reject_is_told_of_and_leaves_the_ratio_alone(bench: Bench, shop: Shop) -> None:
+    """One reject of many is in quarantine, which the contract's check says; the ratio stays far from the threshold."""
+    shop.fill(date(2024, 3, 1), days=1, each=6)
+    shop.orders[0]["amount"] = -5
+    checks = bench.checks(bench.run(LAKE, partition=DAY1))
+    assert (checks["contract_held"].passed, checks["reject_ratio"].passed) == (False, True)
+
+
+def test_a_refused_slice_fails_the_reject_ratio(bench: Bench, shop: Shop) -> None:
+    """When too many records are rejected, the run fails, and the ratio's check says why and what to do where people look."""
     for order in shop.orders[:3]:
         order["amount"] = -5
     run = bench.run(LAKE, WAREHOUSE, partition=DAY1)
 
     assert not run.success
     assert bench.failure(run).user_failure_data.metadata["error"].value == RejectThresholdError.__name__
-    check = bench.checks(run)["contract_held"]
-    assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.ERROR)
+    checks = bench.checks(run)
+    assert set(checks) == {"contract_held", "reject_ratio"}
+    ratio, contract = checks["reject_ratio"], checks["contract_held"]
+    assert (ratio.passed, ratio.severity, ratio.metadata["share"].value) == (False, dg.AssetCheckSeverity.ERROR, 1.0)
+    assert "mend the contract" in str(ratio.description)
+    assert (contract.passed, contract.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert contract.metadata["rejected"].value == 3
     assert bench.events(LAKE) == []
 
 

@@ -1,0 +1,69 @@
+"""Which checks a step evaluates: after a pull, or alone on what is there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from integration_assets.orchestrate.checks.account import adds_up, held, no_drift, nothing_yet, reject_ratio
+from integration_assets.orchestrate.checks.names import ADDS_UP, HELD, NO_DRIFT, REJECT_RATIO, VOLUME
+from integration_assets.orchestrate.checks.volume import PAST, volume
+from integration_assets.orchestrate.specs import lake_key
+from integration_assets.spec.receipt import Receipt
+from integration_assets.spec.source import Source, Stream
+
+if TYPE_CHECKING:
+    from integration_assets.errors import RejectThresholdError
+    from integration_assets.land.lake import LakeTable
+
+_LAKE = (ADDS_UP, HELD, REJECT_RATIO, NO_DRIFT, VOLUME)
+
+
+def after_pull(
+    context: dg.AssetExecutionContext,
+    source: Source,
+    stream: Stream,
+    table: LakeTable,
+    receipts: Sequence[Receipt],
+    refusal: RejectThresholdError | None = None,
+) -> Iterator[dg.AssetCheckResult]:
+    """The lake's checks over all receipts of a run; none when nothing was committed.
+
+    refusal : a slice was refused whole. Where nothing was committed beside it, only what it tells of is evaluated.
+    """
+    key, wanted = lake_key(source, stream), _wanted(context, lake_key(source, stream))
+    past: list[Receipt] = []
+    if VOLUME in wanted and receipts:
+        mine = {receipt.run_id for receipt in receipts}
+        past = [receipt for receipt in table.receipts(PAST + len(receipts)) if receipt.run_id not in mine]
+    evaluate: dict[str, Callable[[], dg.AssetCheckResult]] = {
+        ADDS_UP: lambda: adds_up(key, receipts),
+        HELD: lambda: held(key, receipts, refusal),
+        REJECT_RATIO: lambda: reject_ratio(key, stream, receipts, refusal),
+        NO_DRIFT: lambda: no_drift(key, receipts),
+        VOLUME: lambda: volume(key, source, stream, receipts, past),
+    }
+    told = _LAKE if receipts else (HELD, REJECT_RATIO) if refusal else ()
+    yield from (evaluate[name]() for name in told if name in wanted)
+
+
+def lake_alone(
+    context: dg.AssetExecutionContext, source: Source, stream: Stream, table: LakeTable
+) -> Iterator[dg.AssetCheckResult]:
+    """The lake's checks over the last run that committed anything: what "Execute" in the catalogue asks for."""
+    wanted = _wanted(context, lake_key(source, stream))
+    if not wanted:
+        return
+    receipts = table.receipts(PAST)
+    mine = [receipt for receipt in reversed(receipts) if receipt.run_id == receipts[0].run_id]
+    if mine:
+        yield from after_pull(context, source, stream, table, mine)
+    else:
+        yield from (nothing_yet(source, stream, name) for name in _LAKE if name in wanted)
+
+
+def _wanted(context: dg.AssetExecutionContext, key: dg.AssetKey) -> set[str]:
+    """The names of the checks of an asset that the run was asked to evaluate."""
+    return {check.name for check in context.selected_asset_check_keys if check.asset_key == key}
