@@ -122,7 +122,7 @@ def code_version(source: Source, stream: Stream) -> str:
     """12 hex digits that change when the package's version, the contract's module or the stream's spec does."""
     spec = stream.model_dump_json(exclude={"description", "docs_url", "probe"})
     contract = _source_text(source.name, stream.name, stream.contract) if isinstance(stream.contract, str) else ""
-    text = "\n".join([__version__, contract, spec])
+    text = f"{__version__}\n{contract}\n{spec}"
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 

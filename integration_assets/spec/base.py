@@ -28,7 +28,7 @@ class Spec(BaseModel):
     @classmethod
     def _explain(cls, error: ValidationError, values: dict[str, Any]) -> SpecError:
         first = error.errors(include_url=False)[0]
-        field = ".".join(str(part) for part in place(first["loc"], values)) or None
+        field = ".".join(str(part) for part in place(first["loc"], values, missing=first["type"] == "missing")) or None
         given = str(values.get("name", "")) or None
         unknown = first["type"] == "extra_forbidden"
         what = f"{cls.__name__} has no setting {field!r}" if unknown else f"{cls.__name__}: {first['msg']}"
@@ -47,14 +47,14 @@ class Spec(BaseModel):
         )
 
 
-def place(loc: Sequence[str | int], values: object) -> tuple[str | int, ...]:
+def place(loc: Sequence[str | int], values: object, *, missing: bool) -> tuple[str | int, ...]:
     """Where in `values` a validation error is: its `loc` without the names of the alternatives that were tried there."""
     found: list[str | int] = []
     for position, part in enumerate(loc):
         try:
             values = _inside(values, part)
         except LookupError:
-            if not isinstance(values, Mapping) or position < len(loc) - 1:
+            if not missing or position < len(loc) - 1:
                 continue
         found.append(part)
     return tuple(found)

@@ -20,7 +20,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -28,6 +27,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from integration_assets.sources import source_folder
 from integration_assets.spec.source import Source, Stream
 
 
@@ -76,8 +76,7 @@ class Recording:
 
 def fixture_path(source: Source, stream: Stream) -> Path:
     """Where the stream's recording is, or should be."""
-    module = importlib.import_module(f"integration_assets.sources.{source.name}")
-    return Path(str(module.__file__)).parent / "fixtures" / f"{stream.name}.json"
+    return source_folder(source.name) / "fixtures" / f"{stream.name}.json"
 
 
 def load(source: Source, stream: Stream) -> Recording:

@@ -27,7 +27,7 @@ def test_there_are_sources() -> None:
 
 
 def test_every_folder_is_a_source() -> None:
-    """No folder under sources/ is left out for want of an __init__.py."""
+    """No folder under sources/ is left out for want of an __init__.py or a defs.yaml."""
     import integration_assets.sources as package
 
     root = Path(str(package.__file__)).parent
@@ -67,9 +67,9 @@ def test_a_stream_is_described_for_its_readers(source: Source, stream: Stream) -
     """Table, model and every column carry a description; the warehouse shows them."""
     contract = check_stream(source, stream)
     assert stream.description.strip(), f"{source.name}.{stream.name}: say in a sentence what a row is."
-    assert contract.description.strip(), f"{stream.contract}: give the model a docstring."
+    assert contract.description.strip(), f"{source.name}.{stream.name}: describe the contract, or give its model a docstring."
     bare = [column.name for column in contract.columns if not column.description.strip()]
-    assert not bare, f"{stream.contract}: describe {bare}."
+    assert not bare, f"{source.name}.{stream.name}: describe {bare}."
 
 
 @each_stream
@@ -78,7 +78,7 @@ def test_a_contract_fits_its_stream(source: Source, stream: Stream) -> None:
     contract = check_stream(source, stream)
     needed = {*stream.key, stream.version_column} - {None}
     nullable = [name for name in needed if name is not None and contract.column(name).nullable]
-    assert not nullable, f"{stream.contract}: {nullable} order or name records; make them nullable=False."
+    assert not nullable, f"{source.name}.{stream.name}: {nullable} order or name records; make them nullable=False."
 
 
 @each_stream

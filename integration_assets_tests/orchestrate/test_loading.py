@@ -97,7 +97,7 @@ def test_the_code_version_follows_contract_and_spec() -> None:
     version = code_version(shop, orders)
     assert code_version(shop, orders.model_copy(update={"description": "Other words."})) == version
     assert code_version(shop, orders.model_copy(update={"key": ("id", "amount")})) != version
-    other = orders.model_copy(update={"contract": "integration_assets.sources.usgs.contracts:Earthquake"})
+    other = orders.model_copy(update={"contract": "integration_assets.sources.nyc_ops.contracts:Weather"})
     assert code_version(shop, other) != version
 
 
