@@ -1,0 +1,32 @@
+"""The receiver's process, and an inbox in SQLite or in Postgres."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from integration_assets_tests.inbox.postgres import postgres
+from integration_assets_tests.inbox.sending import SECRET, Receiver
+
+
+@pytest.fixture(scope="session")
+def postgres_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Postgres that all tests of the process share."""
+    with postgres(tmp_path_factory.mktemp("postgres")) as uri:
+        yield uri
+
+
+@pytest.fixture
+def inbox_uri(tmp_path: Path) -> str:
+    """A file of the test's own."""
+    return str(tmp_path / "state" / "inbox.sqlite")
+
+
+@pytest.fixture
+def receiver(tmp_path: Path, inbox_uri: str) -> Iterator[Receiver]:
+    """The shop's receiver, running."""
+    environ = {"INTEGRATION_INBOX_URI": inbox_uri, "SHOP_HOOK": SECRET}
+    with Receiver(tmp_path, "integration_assets_tests.inbox.upstream:source", environ) as running:
+        yield running
