@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from integration_assets.errors import SecretMissingError, SpecError
 from integration_assets.spec.auth import secret_names
@@ -30,6 +30,11 @@ TABLE: tuple[tuple[str, str, str], ...] = (
         "30",
         "Days that a finished event is remembered, so that the same one is known when it comes again.",
     ),
+    (
+        "INTEGRATION_LIMITS_URI",
+        "~/.local/state/integration_assets/limits",
+        "Where all runs share each API's limits: a folder on a local disk, or `postgresql://HOST/DATABASE` for many machines.",
+    ),
     ("INTEGRATION_<SOURCE>_BROKERS", "the source's own", "Other brokers of a source whose events come by Kafka."),
     ("INTEGRATION_<SOURCE>_BASE_URL", "the source's own", "Another address of a source: a proxy, a region, a test server."),
     ("<SECRET>", "none", "Each secret under the name that its source's spec gives; `integration sources` lists them."),
@@ -46,6 +51,7 @@ class Settings:
     environ                 : where secrets and overrides are looked up, by name, when they are needed.
     inbox_uri               : where events wait until they are pulled.
     inbox_days              : days that a finished event's id is remembered.
+    limits_uri              : where all runs share each API's limits.
     """
 
     lake_uri: str
@@ -54,6 +60,7 @@ class Settings:
     environ: Mapping[str, str]
     inbox_uri: str = "data/inbox.sqlite"
     inbox_days: float = 30.0
+    limits_uri: str = field(default="~/.local/state/integration_assets/limits", repr=False)  # it may hold a password
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str] | None = None) -> Settings:
@@ -78,6 +85,7 @@ class Settings:
             environ=environ,
             inbox_uri=environ.get("INTEGRATION_INBOX_URI", "data/inbox.sqlite"),
             inbox_days=float(kept),
+            limits_uri=environ.get("INTEGRATION_LIMITS_URI") or _limits_folder(),
         )
 
     def locate(self, source: Source) -> Source:
@@ -102,3 +110,8 @@ class Settings:
             return value
 
         return secret
+
+
+def _limits_folder() -> str:
+    """The user's own on this machine, whatever folder a command is run from: two runs must not miss each other."""
+    return f"{os.environ.get('XDG_STATE_HOME') or '~/.local/state'}/integration_assets/limits"

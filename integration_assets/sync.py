@@ -10,6 +10,7 @@ from datetime import datetime
 
 from integration_assets.errors import IntegrationError, PageTokenExpiredError, SliceTakenError, SpecError
 from integration_assets.extract.client import SourceClient
+from integration_assets.extract.limits import open_store
 from integration_assets.ingest import Feed, Job, Watch, ingest
 from integration_assets.land.warehouse import MergeResult, Target
 from integration_assets.settings import Settings
@@ -42,7 +43,8 @@ def open_feeds(
         if say:
             say(f"{located.name}: {reason}; trying again in {seconds:,.1f} s")
 
-    with SourceClient(located, settings.secrets_for(located), waiting) as client:
+    secrets = settings.secrets_for(located)
+    with open_store(settings.limits_uri) as limits, SourceClient(located, secrets, waiting, limits) as client:
         yield [
             Feed(located, stream, contracts[stream.name], client, stores.table(located, stream), stores.quarantine)
             for stream in chosen

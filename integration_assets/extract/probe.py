@@ -31,6 +31,7 @@ def brief(source: Source) -> Source:
             connect_timeout=min(limits.connect_timeout, _CONNECT),
             read_timeout=min(limits.read_timeout, _READ),
             retry_timeout=min(limits.retry_timeout, PATIENCE),
+            pool_timeout=min(limits.pool_timeout, PATIENCE),
             max_page_bytes=min(limits.max_page_bytes, _BODY),
         )
     )

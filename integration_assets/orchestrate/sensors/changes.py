@@ -64,6 +64,7 @@ def _probe(source: Source, stream: Stream) -> Probe:
 def look_and_ask(context: dg.SensorEvaluationContext, source: Source, probed: list[tuple[Watch, Stream]]) -> dg.SensorResult:
     """One tick. The client is opened with the first look and shared; equal looks are one request."""
     from integration_assets.extract.client import SourceClient
+    from integration_assets.extract.limits import open_store
     from integration_assets.extract.probe import brief, look
     from integration_assets.settings import Settings
 
@@ -74,7 +75,8 @@ def look_and_ask(context: dg.SensorEvaluationContext, source: Source, probed: li
         def client() -> SourceClient:
             settings = Settings.from_environ()
             located = brief(settings.locate(source))
-            return stack.enter_context(SourceClient(located, settings.secrets_for(located)))
+            limits = stack.enter_context(open_store(settings.limits_uri))
+            return stack.enter_context(SourceClient(located, settings.secrets_for(located), store=limits))
 
         done: dict[str, str | IntegrationError] = {}
 
