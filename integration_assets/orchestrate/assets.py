@@ -10,8 +10,9 @@ import dagster as dg
 
 from integration_assets.orchestrate.checks import check_specs
 from integration_assets.orchestrate.failures import explained
+from integration_assets.orchestrate.modes import PullConfig, wanted
 from integration_assets.orchestrate.partitions import backfill_policy
-from integration_assets.orchestrate.pull import Event, Step
+from integration_assets.orchestrate.pull import Event, Step, names_partitions
 from integration_assets.orchestrate.resources import StoresResource
 from integration_assets.orchestrate.specs import lake_spec, warehouse_spec
 from integration_assets.spec.source import Source, Stream
@@ -19,7 +20,9 @@ from integration_assets.spec.source import Source, Stream
 
 def stream_assets(source: Source, stream: Stream) -> dg.AssetsDefinition:
     """Lake and warehouse asset of a stream; either can be materialized alone. Needs the resource `stores`."""
-    lake, warehouse = lake_spec(source, stream), warehouse_spec(source, stream)
+    lake = lake_spec(source, stream)
+    # Skippable: a dry run materializes nothing.
+    warehouse = warehouse_spec(source, stream).replace_attributes(skippable=True)
 
     @dg.multi_asset(
         specs=[lake, warehouse],
@@ -29,12 +32,9 @@ def stream_assets(source: Source, stream: Stream) -> dg.AssetsDefinition:
         backfill_policy=backfill_policy(stream.partitions) if stream.partitions else None,
         pool=source.name,
     )
-    def step(context: dg.AssetExecutionContext, stores: StoresResource) -> Iterator[Event]:
-        mine = Step(context, source, stream, stores)
+    def step(context: dg.AssetExecutionContext, config: PullConfig, stores: StoresResource) -> Iterator[Event]:
         with explained(context):
-            if lake.key in context.selected_asset_keys:
-                yield from mine.pull()
-            if warehouse.key in context.selected_asset_keys:
-                yield from mine.merge()
+            asked = wanted(source, stream, config, context.run.tags, partitions=names_partitions(context, stream))
+            yield from Step(context, source, stream, stores, asked).run()
 
     return step

@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import dagster as dg
 
-from integration_assets.errors import IntegrationError, ReplanError, RescheduleError, TransientError
+from integration_assets.errors import (
+    IntegrationError,
+    LimitExceededError,
+    PagingError,
+    RejectThresholdError,
+    ReplanError,
+    RescheduleError,
+    ResponseError,
+    TransientError,
+)
 
 WAITS = (60.0, 300.0, 900.0)
 """Seconds until the step is tried again when the API, the disk or a lock was not available: once for each."""
 REPLANS = 2
 _REPLAN_WAIT = 5.0
+
+
+OF_ONE_PARTITION = (RejectThresholdError, ResponseError, PagingError, LimitExceededError)
+"""What may be wrong with one partition's data alone: the run's others are pulled all the same."""
+IN_A_ROW = 3
+"""Partitions that fail one after the other until the run takes it for the API's failure, not the data's."""
 
 
 @contextmanager
@@ -41,6 +56,23 @@ def decide(error: IntegrationError, tries: int) -> dg.Failure | dg.RetryRequeste
     if isinstance(error, ReplanError) and tries < REPLANS:
         return dg.RetryRequested(max_retries=REPLANS, seconds_to_wait=_REPLAN_WAIT)
     return failure(error, allow_retries=passes or isinstance(error, ReplanError))
+
+
+def together(failed: Mapping[str, IntegrationError], left: int) -> IntegrationError:
+    """One error for the partitions that failed, of the first one's class; `left` of the run's were not tried any more."""
+    first = next(iter(failed.values()))
+    if len(failed) == 1 and not left:
+        return first
+    named = ", ".join(failed) + (f", and {left} more were not tried" if left else "")
+    error = type(first)(
+        f"{len(failed)} of the run's partitions failed: {named}. The first said: {first.what}",
+        source=first.source,
+        stream=first.stream,
+        field=first.field,
+        remedy=first.remedy,
+    )
+    error.__cause__ = first.__cause__
+    return error
 
 
 def failure(error: IntegrationError, *, allow_retries: bool) -> dg.Failure:

@@ -31,8 +31,13 @@ def partitions_def(partitions: Partitions) -> dg.TimeWindowPartitionsDefinition:
 
 
 def backfill_policy(partitions: Partitions) -> dg.BackfillPolicy:
-    """How many partitions one run of a backfill takes: so many that its start costs little, so few that it ends in hours."""
-    return dg.BackfillPolicy.multi_run(_A_RUN[partitions.every])
+    """How many partitions one run of a backfill takes: `most_a_run`."""
+    return dg.BackfillPolicy.multi_run(most_a_run(partitions))
+
+
+def most_a_run(partitions: Partitions) -> int:
+    """How many partitions one run takes: so many that its start costs little, so few that it ends in hours."""
+    return _A_RUN[partitions.every]
 
 
 def latest_closed(partitions: Partitions, moment: datetime) -> str | None:

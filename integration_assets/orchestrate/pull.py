@@ -2,36 +2,83 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from integration_assets.errors import IntegrationError, RejectThresholdError, SpecError
+from integration_assets.errors import IntegrationError, RejectThresholdError
 from integration_assets.orchestrate import checks
-from integration_assets.orchestrate.metadata import Metadata, merge_metadata, receipt_metadata, sample, table_metadata
+from integration_assets.orchestrate.failures import IN_A_ROW, OF_ONE_PARTITION, together
+from integration_assets.orchestrate.history import last_pulls, receipt_of
+from integration_assets.orchestrate.metadata import Metadata, bullets, merge_metadata, receipt_metadata, sample, table_metadata
+from integration_assets.orchestrate.modes import Mode, Wanted
+from integration_assets.orchestrate.parts import Part, partition_parts, whole_parts
 from integration_assets.orchestrate.progress import Reporter
 from integration_assets.orchestrate.resources import StoresResource
 from integration_assets.orchestrate.specs import lake_key, warehouse_key
+from integration_assets.spec.cursor import steps
 from integration_assets.spec.receipt import Receipt
 from integration_assets.spec.source import Source, Stream
 
 if TYPE_CHECKING:
     from integration_assets.ingest import Feed
 
-Event = dg.AssetMaterialization | dg.MaterializeResult | dg.AssetCheckResult  # type: ignore[type-arg]
+Output = dg.MaterializeResult | dg.AssetCheckResult  # type: ignore[type-arg]
+Event = Output | dg.AssetMaterialization | dg.AssetObservation | dg.AssetCheckEvaluation
+_SHOWN = 20
+
+
+def names_partitions(context: dg.AssetExecutionContext, stream: Stream) -> bool:
+    """Whether the run names partitions that are this stream's."""
+    return stream.partitions is not None and (context.has_partition_key or context.has_partition_key_range)
+
+
+def as_plain_event(event: Event) -> Event:
+    """What an output says, as an event alone."""
+    match event:
+        case dg.MaterializeResult(asset_key=dg.AssetKey() as key):
+            return dg.AssetMaterialization(key, metadata=event.metadata)
+        case dg.AssetCheckResult(asset_key=dg.AssetKey() as key, check_name=str(name)):
+            return dg.AssetCheckEvaluation(
+                key, name, event.passed, event.metadata, severity=event.severity, description=event.description
+            )
+    return event
 
 
 @dataclass(frozen=True)
 class Step:
-    """One stream in one run of Dagster."""
+    """One stream in one run of Dagster; `receipts` are those of what this try has landed so far."""
 
     context: dg.AssetExecutionContext
     source: Source
     stream: Stream
     stores: StoresResource
+    wanted: Wanted
+    receipts: list[Receipt] = field(default_factory=list)
+
+    def run(self) -> Iterator[Event]:
+        """Pull and merge, as far as each is selected; what landed before an error is merged before the error goes on."""
+        lake = lake_key(self.source, self.stream) in self.context.selected_asset_keys
+        if self.stream.partitions and lake and not names_partitions(self.context, self.stream):
+            # Dagster looks up the run's partitions for each output of a step with partitions, and fails where there are none.
+            yield from map(as_plain_event, self._run())
+        else:
+            yield from self._run()
+
+    def _run(self) -> Iterator[Event]:
+        selected = self.context.selected_asset_keys
+        merges = warehouse_key(self.source, self.stream) in selected and self.wanted.mode is not Mode.dry_run
+        if lake_key(self.source, self.stream) in selected:
+            try:
+                yield from self.pull()
+            except IntegrationError:
+                if merges and any(receipt.version is not None for receipt in self.receipts):
+                    yield from self._merge_what_landed()
+                raise
+        if merges:
+            yield from self.merge()
 
     def pull(self) -> Iterator[Event]:
         """Sync the stream into the lake: an event per partition as it commits, then the checks over all of them."""
@@ -40,18 +87,36 @@ class Step:
         settings = self.stores.settings()
         say = self.context.log.info
         with open_feeds(self.source, self.stores.stores(say), settings, [self.stream], say) as (feed,):
+            if self.wanted.mode is Mode.dry_run:
+                yield from self._dry_run(feed)
+                return
             earlier = self._earlier()
-            receipts: list[Receipt] = []
             done = {receipt.partition for receipt in earlier}
             try:
-                yield from self._partitions(feed, receipts, done) if self.stream.partitions else self._whole(feed, receipts)
+                yield from self._partitions(feed, done) if self.stream.partitions else self._whole(feed)
             except IntegrationError as error:
-                yield from self._evidence([*earlier, *receipts], error if isinstance(error, RejectThresholdError) else None)
+                refusal = error if isinstance(error, RejectThresholdError) else None
+                yield from self._evidence([*earlier, *self.receipts], refusal)
                 raise
-            yield from self._evidence([*earlier, *receipts])
+            yield from self._evidence([*earlier, *self.receipts])
 
     def merge(self) -> Iterator[Event]:
         """Bring the warehouse's table up to the lake; needs neither the API nor its secret."""
+        metadata, check = self._merged()
+        yield dg.MaterializeResult(asset_key=warehouse_key(self.source, self.stream), metadata=metadata)
+        yield from self._selected([check])
+
+    def _merge_what_landed(self) -> Iterator[Event]:
+        """The error that ended the pull is the one to raise; a merge that fails as well is only told of."""
+        try:
+            metadata, check = self._merged()
+        except IntegrationError as error:
+            self.context.log.warning("what landed before the error could not be merged: %s", error)
+            return
+        yield dg.AssetMaterialization(warehouse_key(self.source, self.stream), metadata=metadata)
+        yield from self._selected([check])
+
+    def _merged(self) -> tuple[Metadata, dg.AssetCheckResult]:
         from integration_assets.spec.contract import check_stream
         from integration_assets.sync import target
 
@@ -63,54 +128,119 @@ class Step:
             doubled = stores.warehouse.doubled_keys(aim) if result.rows_total and checks.has_key(self.stream) else None
         except IntegrationError as error:
             raise error.at(self.source.name, self.stream.name) from None
-        yield dg.MaterializeResult(
-            asset_key=warehouse_key(self.source, self.stream),
-            metadata=merge_metadata(self.source, self.stream, contract, self.stores.settings().warehouse_uri, result),
-        )
-        yield from self._selected([checks.keys_unique(self.source, self.stream, doubled, result.rows_total)])
+        metadata = merge_metadata(self.source, self.stream, contract, self.stores.settings().warehouse_uri, result)
+        return metadata, checks.keys_unique(self.source, self.stream, doubled, result.rows_total)
 
-    def _partitions(self, feed: Feed, receipts: list[Receipt], done: Collection[str | None]) -> Iterator[Event]:
-        from integration_assets.sync import outcome, sync
-
-        keys = self._keys()
-        report = Reporter(self.context.log.info, len(keys))
-        for key in (key for key in keys if key not in done):
-            mine = []
-            for receipt in sync(feed, self.context.run.run_id, partitions=[key], watch=report.watch):
-                mine.append(receipt)
-                receipts.append(receipt)
-                report.done_slice(receipt.fetched)
+    def _partitions(self, feed: Feed, done: Collection[str | None]) -> Iterator[Event]:
+        """Pull partition by partition. One whose own data is at fault does not keep the others back."""
+        named = names_partitions(self.context, self.stream)
+        parts = self._parts(feed)
+        if not parts:
+            self.context.log.info("no partition is due")
+        report = Reporter(self.context.log.info, len(parts))
+        failed: dict[str, IntegrationError] = {}
+        row = tried = 0
+        for part in (part for part in parts if part.key not in done):
+            assert part.key is not None  # noqa: S101 - of a partitioned stream
+            tried += 1
+            if part.missed and self._whole_in_lake(feed, part.key):
+                continue  # another run pulled it since this one began
+            try:
+                yield self._event(feed, part, self._sync(feed, part, report), result=named and len(parts) == 1)
+            except OF_ONE_PARTITION as error:
+                self.context.log.warning("partition %s failed: %s", part.key, error)
+                failed[part.key] = error
+                row += 1
+                if row == IN_A_ROW:
+                    break
+                continue
+            row = 0
             report.done_partition()
-            total = outcome(mine)
-            assert total is not None  # noqa: S101 - a partition has at least one slice, or sync raises
-            metadata = self._metadata(feed, self._whole_partition(key, total), mine)
-            if len(keys) == 1:
-                yield dg.MaterializeResult(asset_key=lake_key(self.source, self.stream), metadata=metadata)
-            else:
-                yield dg.AssetMaterialization(lake_key(self.source, self.stream), partition=key, metadata=metadata)
+        if failed:
+            raise together(failed, left=len([part for part in parts if part.key not in done]) - tried)
 
-    def _whole(self, feed: Feed, receipts: list[Receipt]) -> Iterator[Event]:
+    def _parts(self, feed: Feed) -> list[Part]:
+        keys = list(self.context.partition_keys) if names_partitions(self.context, self.stream) else None
+        key = lake_key(self.source, self.stream)
+        return partition_parts(feed, self.wanted, keys, lambda some: last_pulls(self.context.instance, key, some))
+
+    def _sync(self, feed: Feed, part: Part, report: Reporter) -> list[Receipt]:
+        """Pull one part; its receipts, which are counted in as they commit."""
         from integration_assets.sync import sync
 
-        report = Reporter(self.context.log.info)
-        try:
-            for receipt in sync(feed, self.context.run.run_id, watch=report.watch):
-                receipts.append(receipt)
-                report.done_slice(receipt.fetched)
-        except IntegrationError:
-            # What was committed before stays, and the catalogue should know of it.
-            if receipts:
-                yield dg.AssetMaterialization(lake_key(self.source, self.stream), metadata=self._summed(feed, receipts))
-            raise
-        yield dg.MaterializeResult(asset_key=lake_key(self.source, self.stream), metadata=self._summed(feed, receipts))
+        mine = []
+        keys = None if part.key is None else [part.key]
+        for receipt in sync(
+            feed, self.context.run.run_id, partitions=keys, span=part.span, afresh=self.wanted.afresh, watch=report.watch
+        ):
+            mine.append(receipt)
+            self.receipts.append(receipt)
+            report.done_slice(receipt.fetched)
+        return mine
 
-    def _summed(self, feed: Feed, receipts: Sequence[Receipt]) -> Metadata:
+    def _event(self, feed: Feed, part: Part, receipts: Sequence[Receipt], *, result: bool) -> Event:
+        """What the catalogue is told of a part: a materialization, as output or not, if the lake has the partition."""
         from integration_assets.sync import outcome
 
         total = outcome(receipts)
+        assert total is not None  # noqa: S101 - a part has at least one slice, or sync raises
+        assert part.key is not None  # noqa: S101 - asked only for partitions
+        key = lake_key(self.source, self.stream)
+        if part.span is not None and not self._whole_in_lake(feed, part.key):
+            return dg.AssetObservation(key, partition=part.key, metadata=self._metadata(feed, total, receipts))
+        metadata = self._metadata(feed, total if part.span else self._whole_partition(part.key, total), receipts)
+        if result:
+            return dg.MaterializeResult(asset_key=key, metadata=metadata)
+        return dg.AssetMaterialization(key, partition=part.key, metadata=metadata)
+
+    def _whole(self, feed: Feed) -> Iterator[Event]:
+        report = Reporter(self.context.log.info)
+        key = lake_key(self.source, self.stream)
+        try:
+            for part in whole_parts(feed, self.wanted):
+                self._sync(feed, part, report)
+        except IntegrationError:
+            # What was committed before stays, and the catalogue should know of it.
+            if self.receipts:
+                yield dg.AssetMaterialization(key, metadata=self._summed(feed))
+            raise
+        yield dg.MaterializeResult(asset_key=key, metadata=self._summed(feed))
+
+    def _dry_run(self, feed: Feed) -> Iterator[Event]:
+        """Say what a run would pull, and ask for one page of it; nothing is written, and no materialization recorded."""
+        from integration_assets.sync import plan_slice, sync
+
+        parts = self._parts(feed) if self.stream.partitions else whole_parts(feed, self.wanted)
+        receipts: list[Receipt] = []
+        plan = []
+        for part in parts:
+            keys = None if part.key is None else [part.key]
+            if part.key is None:
+                plan += [str(step) for step in steps(self.stream.cursor, plan_slice(feed, None, part.span)) if not step.empty]
+            else:
+                plan.append(f"{part.key}, of it {part.span}" if part.span else part.key)
+            if not receipts:
+                receipts += sync(
+                    feed, self.context.run.run_id, partitions=keys, span=part.span, afresh=self.wanted.afresh, dry_run=True
+                )
+        for line in [f"dry run: {len(plan):,} slices would be pulled", *plan[:_SHOWN], *(["…"] if len(plan) > _SHOWN else [])]:
+            self.context.log.info(line)
+        yield dg.AssetObservation(
+            lake_key(self.source, self.stream),
+            metadata={
+                "dry run": dg.MetadataValue.md(bullets(plan[:_SHOWN]) or "nothing would be pulled"),
+                "slices": len(plan),
+                **(receipt_metadata(receipts[0], partitioned=False) if receipts else {}),
+            },
+        )
+
+    def _summed(self, feed: Feed) -> Metadata:
+        from integration_assets.sync import outcome
+
+        total = outcome(self.receipts)
         if total is None:
             return {"outcome": dg.MetadataValue.text("nothing to pull: the watermark is as far as the API's data is final")}
-        return self._metadata(feed, total, receipts)
+        return self._metadata(feed, total, self.receipts)
 
     def _metadata(self, feed: Feed, total: Receipt, receipts: Sequence[Receipt]) -> Metadata:
         rows = sample(feed.table, receipts)
@@ -119,18 +249,10 @@ class Step:
             **table_metadata(self.source, self.stream, feed.contract, feed.table, rows),
         }
 
-    def _keys(self) -> list[str]:
-        """The run's partitions, at least one."""
-        context = self.context
-        if not (context.has_partition_key or context.has_partition_key_range):
-            raise SpecError(
-                "the run names no partition",
-                source=self.source.name,
-                stream=self.stream.name,
-                field="partition",
-                remedy="Choose one or a range of them; `integration sync` pulls what is new whatever its partition.",
-            )
-        return list(context.partition_keys)
+    def _whole_in_lake(self, feed: Feed, key: str) -> bool:
+        assert self.stream.partitions is not None  # noqa: S101 - asked only for partitioned streams
+        whole = self.stream.partitions.slice_of(key)
+        return any(done.covers(whole) for done in feed.table.state().finished)
 
     def _earlier(self) -> list[Receipt]:
         """What an earlier try of this very step landed, from the events that it left: one receipt each."""
@@ -141,16 +263,16 @@ class Step:
             kind = dg.DagsterEventType.ASSET_MATERIALIZATION
             page = context.instance.get_records_for_run(context.run.run_id, cursor, kind, limit=1000)
             events = [record.asset_materialization for record in page.records]
-            kept = [event.metadata.get("receipt") for event in events if event and event.asset_key == key]
-            found += [Receipt.from_json(json.dumps(value.value)) for value in kept if value]
+            kept = [receipt_of(event) for event in events if event and event.asset_key == key]
+            found += [receipt for receipt in kept if receipt]
             cursor, more = page.cursor, page.has_more
         return found
 
     def _whole_partition(self, key: str, total: Receipt) -> Receipt:
-        """The receipt, with a warning when the partition is not over yet for the API."""
+        """The receipt, with a warning when the partition is not over yet for the API and nothing pulls it again by itself."""
         assert self.stream.partitions is not None  # noqa: S101 - asked only for partitioned streams
         end = self.stream.partitions.slice_of(key).to_json()[1]
-        if total.outcome == "taken" or total.slice[1] == end:
+        if total.outcome == "taken" or total.slice[1] == end or self.stream.partitions.refresh is not None:
             return total
         warning = f"{key} is not whole: pulled up to {total.slice[1]}, it ends at {end}; materialize it again later"
         self.context.log.warning(warning)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,19 +24,31 @@ class Bench:
     instance: dg.DagsterInstance
     stores: StoresResource
 
-    def run(self, *keys: dg.AssetKey, partition: str | None = None, to: str | None = None) -> dg.ExecuteInProcessResult:
+    def run(
+        self,
+        *keys: dg.AssetKey,
+        partition: str | None = None,
+        to: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        config: Mapping[str, Any] | None = None,
+    ) -> dg.ExecuteInProcessResult:
         """Materialize assets in one run: of no partition, of one, or of those from `partition` up to and with `to`."""
-        tags = {}
+        asked = dict(tags or {})
         if partition:
-            tags = dict(zip(RANGE, (partition, to), strict=True)) if to else {"dagster/partition": partition}
+            asked |= dict(zip(RANGE, (partition, to), strict=True)) if to else {"dagster/partition": partition}
         job = self.definitions.resolve_implicit_global_asset_job_def().get_subset(asset_selection=set(keys))
-        return job.execute_in_process(instance=self.instance, tags=tags, raise_on_error=False)
+        return job.execute_in_process(instance=self.instance, tags=asked, run_config=config, raise_on_error=False)
 
     def events(self, key: dg.AssetKey, run: dg.ExecuteInProcessResult | None = None) -> list[dg.AssetMaterialization]:
         """The asset's materializations in the order they were recorded, of one run or of all."""
         found = self.instance.fetch_materializations(key, limit=1000, ascending=True).records
         chosen = [record for record in found if run is None or record.run_id == run.run_id]
         return [record.asset_materialization for record in chosen if record.asset_materialization]
+
+    def observations(self, key: dg.AssetKey) -> list[dg.AssetObservation]:
+        """The asset's observations in the order they were recorded."""
+        found = self.instance.fetch_observations(key, limit=1000, ascending=True).records
+        return [record.asset_observation for record in found if record.asset_observation]
 
     def failure(self, run: dg.ExecuteInProcessResult) -> Any:  # noqa: ANN401 - Dagster's failure data
         """What the run's failed step said."""
@@ -57,8 +69,8 @@ class Bench:
         return self.stores.stores().table(source, stream).count()
 
 
-def value(event: dg.AssetMaterialization, name: str) -> Any:  # noqa: ANN401 - metadata is of any type
-    """The plain value of a materialization's metadata."""
+def value(event: dg.AssetMaterialization | dg.AssetObservation, name: str) -> Any:  # noqa: ANN401 - metadata is of any type
+    """The plain value of an event's metadata."""
     return event.metadata[name].value
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
@@ -24,6 +25,7 @@ class Shop:
     broken     : days of which every request is answered with this status.
     on_ask     : called at each request for orders.
     mend_after : refusals after which it works again; None for never.
+    clock      : what its Date headers say; None is the real time.
     """
 
     orders: list[dict[str, Any]] = field(default_factory=list)
@@ -33,6 +35,7 @@ class Shop:
     asked: list[str] = field(default_factory=list)
     url: str = ""
     on_ask: Callable[[], object] = lambda: None
+    clock: datetime | None = None
 
     def fill(self, start: date, days: int, each: int) -> None:
         """Put `each` orders into every day, one an hour."""
@@ -45,6 +48,8 @@ class Shop:
         """Status and body of one request."""
         if key != f"Bearer {KEY}":
             return 401, {"error": "who are you?"}
+        if path == "/clock":
+            return 200, {}
         if path == "/countries":
             return 200, {"data": self.countries}
         since, before = query.get("since", ""), query.get("before", "9")
@@ -81,6 +86,13 @@ class Shop:
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
                 self.wfile.write(content)
+
+            def do_HEAD(self) -> None:
+                self.send_response(200)
+                self.end_headers()
+
+            def date_time_string(self, timestamp: float | None = None) -> str:
+                return format_datetime(shop.clock, usegmt=True) if shop.clock else super().date_time_string(timestamp)
 
             def log_message(self, *_: object) -> None:
                 """Say nothing."""

@@ -104,12 +104,6 @@ def test_a_partition_that_has_not_begun_for_the_api_fails_clearly(
     assert data.user_failure_data.metadata["error"].value == "SpecError"
 
 
-def test_a_partitioned_stream_without_a_partition_fails_clearly(bench: Bench) -> None:
-    """A run that names no partition says that it should."""
-    run = bench.run(LAKE)
-    assert "the run names no partition" in bench.failure(run).user_failure_data.description
-
-
 def test_a_wrong_setting_is_named(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Settings are read when a run begins, and a wrong one is named there."""
     monkeypatch.setenv("INTEGRATION_WAREHOUSE_WAIT", "soon")

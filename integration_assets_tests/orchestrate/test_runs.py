@@ -61,20 +61,42 @@ def test_events_are_recorded_as_slices_commit(bench: Bench, shop: Shop, tmp_path
     assert seen == [[], [DAY1], [DAY1, DAY2]]
 
 
-def test_a_slice_that_fails_leaves_the_earlier_ones(bench: Bench, shop: Shop) -> None:
-    """When the third day fails, the first two are in the catalogue and the lake, and the failure says why."""
+def test_a_day_whose_data_is_wrong_keeps_no_other_day_back(bench: Bench, shop: Shop) -> None:
+    """When the third day fails, the others are in catalogue, lake and warehouse, and the failure says which day and why."""
     shop.broken[DAY3] = 400
     run = bench.run(LAKE, WAREHOUSE, partition=DAY1, to=DAY4)
 
     assert not run.success
-    assert partitions(bench.events(LAKE)) == [DAY1, DAY2]
-    assert bench.events(WAREHOUSE) == []
-    assert bench.checks(run)["accounting_adds_up"].metadata["accepted"].value == 6
+    assert partitions(bench.events(LAKE)) == [DAY1, DAY2, DAY4]
+    assert value(bench.events(WAREHOUSE)[-1], "dagster/row_count") == 9
+    assert bench.checks(run)["accounting_adds_up"].metadata["accepted"].value == 9
+    assert "400" in bench.failure(run).user_failure_data.description
     shop.broken.clear()
-    again = bench.run(LAKE, WAREHOUSE, partition=DAY3, to=DAY4)
+    again = bench.run(LAKE, WAREHOUSE, partition=DAY3)
     assert again.success
-    assert partitions(bench.events(LAKE)) == [DAY1, DAY2, DAY3, DAY4]
     assert value(bench.events(WAREHOUSE)[-1], "dagster/row_count") == 12
+
+
+def test_days_that_fail_one_after_the_other_end_the_run(bench: Bench, shop: Shop) -> None:
+    """Three failures in a row are the API's and not a day's: what was not tried is named, and the API is left alone."""
+    shop.broken = {f"2024-03-{day:02}": 400 for day in range(2, 11)}
+    run = bench.run(LAKE, WAREHOUSE, partition=DAY1, to="2024-03-10")
+
+    assert not run.success
+    assert shop.asked == [DAY1, DAY2, DAY3, DAY4]
+    assert partitions(bench.events(LAKE)) == [DAY1]
+    said = bench.failure(run).user_failure_data.description
+    assert f"3 of the run's partitions failed: {DAY2}, {DAY3}, {DAY4}, and 6 more were not tried" in said
+
+
+def test_a_refused_key_ends_the_run_at_once(bench: Bench, shop: Shop) -> None:
+    """What is wrong with the source, and not with a day's data, is not tried again with the next day."""
+    shop.broken[DAY2] = 403
+    run = bench.run(LAKE, WAREHOUSE, partition=DAY1, to=DAY4)
+
+    assert bench.failure(run).user_failure_data.metadata["error"].value == "AccessDeniedError"
+    assert shop.asked == [DAY1, DAY2]
+    assert value(bench.events(WAREHOUSE)[-1], "dagster/row_count") == 3
 
 
 def test_a_rerun_changes_nothing_in_the_warehouse(bench: Bench) -> None:

@@ -1,0 +1,40 @@
+"""What Dagster's event log remembers of a stream's partitions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import dagster as dg
+
+from integration_assets.spec.receipt import Receipt
+
+_PAGE = 200
+
+
+def receipt_of(event: dg.AssetMaterialization | None) -> Receipt | None:
+    """The receipt that a materialization carries; None for one without."""
+    value: Any = event.metadata.get("receipt") if event else None
+    return Receipt.from_json(json.dumps(value.value)) if value else None
+
+
+def last_pulls(instance: dg.DagsterInstance, key: dg.AssetKey, partitions: Sequence[str]) -> dict[str, datetime]:
+    """When each partition was last pulled, by the API's clock; one that the log knows no receipt of is left out."""
+    found: dict[str, datetime] = {}
+    seen: set[str] = set()
+    cursor, more = None, bool(partitions)
+    wanted = dg.AssetRecordsFilter(asset_key=key, asset_partitions=list(partitions))
+    while more and len(seen) < len(partitions):
+        page = instance.fetch_materializations(wanted, limit=_PAGE, cursor=cursor)
+        for record in page.records:
+            event = record.asset_materialization
+            if event is None or event.partition is None or event.partition in seen:
+                continue
+            seen.add(event.partition)
+            receipt = receipt_of(event)
+            if receipt and receipt.started_at:
+                found[event.partition] = datetime.fromisoformat(receipt.started_at) + timedelta(seconds=receipt.clock_offset)
+        cursor, more = page.cursor, page.has_more
+    return found
