@@ -35,6 +35,11 @@ TABLE: tuple[tuple[str, str, str], ...] = (
         "~/.local/state/integration_assets/limits",
         "Where all runs share each API's limits: a folder on a local disk, or `postgresql://HOST/DATABASE` for many machines.",
     ),
+    (
+        "INTEGRATION_AUTOMATION",
+        "off",
+        "Whether schedules and sensors run from the start: `on` in production; `off` where someone switches them on in the UI.",
+    ),
     ("INTEGRATION_<SOURCE>_BROKERS", "the source's own", "Other brokers of a source whose events come by Kafka."),
     ("INTEGRATION_<SOURCE>_BASE_URL", "the source's own", "Another address of a source: a proxy, a region, a test server."),
     ("<SECRET>", "none", "Each secret under the name that its source's spec gives; `integration sources` lists them."),
@@ -52,6 +57,7 @@ class Settings:
     inbox_uri               : where events wait until they are pulled.
     inbox_days              : days that a finished event's id is remembered.
     limits_uri              : where all runs share each API's limits.
+    automation              : whether schedules and sensors run until someone stops them, instead of the other way round.
     """
 
     lake_uri: str
@@ -61,6 +67,7 @@ class Settings:
     inbox_uri: str = "data/inbox.sqlite"
     inbox_days: float = 30.0
     limits_uri: str = field(default="~/.local/state/integration_assets/limits", repr=False)  # it may hold a password
+    automation: bool = False
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str] | None = None) -> Settings:
@@ -78,6 +85,11 @@ class Settings:
             raise SpecError(
                 f"{kept!r} is no number of days", field="INTEGRATION_INBOX_DAYS", remedy="Set it to a whole number such as 30."
             )
+        automation = environ.get("INTEGRATION_AUTOMATION", "off")
+        if automation not in {"on", "off"}:
+            raise SpecError(
+                f"{automation!r} is neither on nor off", field="INTEGRATION_AUTOMATION", remedy="Set it to on or off."
+            )
         return cls(
             lake_uri=environ.get("INTEGRATION_LAKE_URI", "data/lake"),
             warehouse_uri=environ.get("INTEGRATION_WAREHOUSE_URI", "data/warehouse.duckdb"),
@@ -86,6 +98,7 @@ class Settings:
             inbox_uri=environ.get("INTEGRATION_INBOX_URI", "data/inbox.sqlite"),
             inbox_days=float(kept),
             limits_uri=environ.get("INTEGRATION_LIMITS_URI") or _limits_folder(),
+            automation=automation == "on",
         )
 
     def locate(self, source: Source) -> Source:

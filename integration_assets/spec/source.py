@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -141,6 +142,8 @@ class Source(Spec):
     clock_path : an endpoint whose `Date` header is the API's own clock, so that slices end by its time and not by
                  ours; None trusts this machine's clock.
     schedule   : cron of the nightly sync in `timezone`; None has no schedule.
+    jitter     : the nightly sync begins up to this much later, an hour at most and always the same for one source, so that
+                 many sources do not begin at once; None is half an hour for the default schedule and nothing for another.
     probe      : how to see with one request whether any of its streams has something new.
     events     : how the API says that something changed, so that it is pulled at once; None waits for the schedule.
     """
@@ -153,6 +156,7 @@ class Source(Spec):
     limits: Limits = Limits()
     clock_path: str | None = None
     schedule: str | None = "0 2 * * *"
+    jitter: timedelta | None = None
     timezone: str = "UTC"
     probe: Probe | None = None
     events: Events | None = None
@@ -179,6 +183,8 @@ class Source(Spec):
                 raise self._wrong("events.streams", f"there is no stream {name!r}", f"Its streams are: {', '.join(names)}.")
         if self.probe and not self.probe.path:
             raise self._wrong("probe.path", "a source's probe needs a path of its own", "Name the endpoint to look at.")
+        if self.jitter is not None and not timedelta(0) <= self.jitter <= timedelta(hours=1):
+            raise self._wrong("jitter", f"{self.jitter} is not between nothing and an hour", "Give minutes, such as 30.")
         try:
             ZoneInfo(self.timezone)
         except (ZoneInfoNotFoundError, ValueError):
