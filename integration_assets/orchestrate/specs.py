@@ -13,6 +13,7 @@ import dagster as dg
 
 from integration_assets import __version__
 from integration_assets.errors import SpecError
+from integration_assets.orchestrate.freshness import policy
 from integration_assets.orchestrate.partitions import partitions_def
 from integration_assets.settings import Settings
 from integration_assets.spec.partitions import Partitions
@@ -83,6 +84,7 @@ def _spec(
             owners=list(source.owners),
             tags={**source.tags, "source": source.name},
             code_version=code_version(source, stream),
+            freshness_policy=policy(source, stream),
             metadata=_metadata(source, stream),
         )
     except (dg.DagsterInvalidDefinitionError, dg.DagsterInvariantViolationError) as error:
@@ -120,7 +122,7 @@ def docs_link(source: Source, stream: Stream) -> dict[str, dg.MetadataValue[Any]
 
 def code_version(source: Source, stream: Stream) -> str:
     """12 hex digits that change when the package's version, the contract's module or the stream's spec does."""
-    spec = stream.model_dump_json(exclude={"description", "docs_url", "probe"})
+    spec = stream.model_dump_json(exclude={"description", "docs_url", "probe", "freshness"})
     contract = _source_text(source.name, stream.name, stream.contract) if isinstance(stream.contract, str) else ""
     text = f"{__version__}\n{contract}\n{spec}"
     return hashlib.sha256(text.encode()).hexdigest()[:12]

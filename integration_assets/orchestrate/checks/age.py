@@ -84,7 +84,8 @@ def frontier_lag(source: Source, stream: Stream, age: Age) -> dg.AssetCheckResul
     lag = max(end - reached, timedelta(0))
     said = f"The table has everything up to {reached.isoformat()}, which is {spoken(lag)} behind"
     if holes:
-        said += f"; {len(holes)} ranges before its newest data were never pulled, the first {holes[0]}"
+        many = f"{len(holes)} ranges before its newest data were" if len(holes) > 1 else "1 range before its newest data was"
+        said += f"; {many} never pulled, the first {holes[0]}"
     return _result(source, stream, FRONTIER_LAG, lag, limits, said, metadata)
 
 
