@@ -1,17 +1,22 @@
-"""Jobs and schedules: what runs together, and when. Schedules are stopped until someone switches them on."""
+"""Jobs and schedules: what runs together, when, and before what."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import dagster as dg
 
-from integration_assets.orchestrate.partitions import latest_closed
 from integration_assets.orchestrate.specs import lake_key, warehouse_key
+from integration_assets.settings import Settings
 from integration_assets.spec.partitions import Partitions
 from integration_assets.spec.source import Source, Stream
+
+NIGHTLY, CATCH_UP = 10, 5
+"""Ranks of runs; a backfill's and those that someone starts have 0."""
+_JITTER = timedelta(minutes=30)
+_DAY = 24
 
 
 @dataclass(frozen=True)
@@ -26,10 +31,9 @@ class SyncJob:
     streams: tuple[Stream, ...]
     partitions: Partitions | None
 
-    def keys(self, *, partitioned: bool = True) -> list[dg.AssetKey]:
-        """Lake and warehouse keys of the streams; `partitioned=False` leaves the partitioned ones out."""
-        chosen = [stream for stream in self.streams if partitioned or stream.partitions is None]
-        return [key for stream in chosen for key in (lake_key(self.source, stream), warehouse_key(self.source, stream))]
+    def keys(self) -> list[dg.AssetKey]:
+        """Lake and warehouse keys of the streams."""
+        return [key for stream in self.streams for key in (lake_key(self.source, stream), warehouse_key(self.source, stream))]
 
 
 def sync_jobs(source: Source) -> list[SyncJob]:
@@ -52,35 +56,53 @@ def sync_jobs(source: Source) -> list[SyncJob]:
 
 
 def nightly(job: SyncJob) -> dg.ScheduleDefinition | None:
-    """The job's schedule, `<source>_nightly`; None for a source without one. Each tick asks for the last closed partition."""
-    source = job.source
-    if source.schedule is None:
-        return None
+    """The job's schedule, `<source>_nightly`; None for a source without one.
 
-    @dg.schedule(
+    Its runs name no partition: a partitioned stream then pulls what is due, so a night makes up for those that were missed.
+    """
+    source, cron = job.source, begins(job.source)
+    if cron is None:
+        return None
+    return dg.ScheduleDefinition(
         name=job.name.removesuffix("_sync") + "_nightly",
         job_name=job.name,
-        cron_schedule=source.schedule,
+        cron_schedule=cron,
         execution_timezone=source.timezone,
-        default_status=dg.DefaultScheduleStatus.STOPPED,
-        description=f"{job.name} at {source.schedule} ({source.timezone})"
-        + (", for the last closed partition." if job.partitions else "."),
+        default_status=dg.DefaultScheduleStatus.RUNNING if runs_by_itself() else dg.DefaultScheduleStatus.STOPPED,
+        tags=priority(NIGHTLY),
+        description=f"{job.name} at {cron} ({source.timezone}): what is new"
+        + (", and every partition that is due." if job.partitions else "."),
     )
-    def tick(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
-        yield request(job, context.scheduled_execution_time)
-
-    return tick
 
 
-def request(job: SyncJob, moment: datetime) -> dg.RunRequest | dg.SkipReason:
-    """The run to ask for at `moment`: the last partition that is closed and final, and the unpartitioned streams with it."""
-    if job.partitions is None:
-        return dg.RunRequest()
-    lags = [stream.cursor.safety_lag for stream in job.streams if stream.cursor and stream.partitions]
-    key = latest_closed(job.partitions, moment.astimezone(UTC) - max(lags, default=timedelta(0)))
-    if key is not None:
-        return dg.RunRequest(partition_key=key)
-    whole = job.keys(partitioned=False)
-    if whole:
-        return dg.RunRequest(asset_selection=whole)
-    return dg.SkipReason(f"The first {job.partitions.every} of {job.source.name} is not over yet.")
+def begins(source: Source) -> str | None:
+    """The cron of the source's night: its schedule, later by its share of the jitter where the minute is a plain number."""
+    if source.schedule is None:
+        return None
+    late = _share(source)
+    minute, _, later = source.schedule.partition(" ")
+    if not minute.isdigit() or not late:
+        return source.schedule
+    hour, *rest = later.split()
+    hours, minutes = divmod(int(minute) + late, 60)
+    # An hour that is no plain number, or the day's last, stays: the night is spread within it.
+    moved = str(int(hour) + hours) if hour.isdigit() and int(hour) + hours < _DAY else hour
+    return " ".join([str(minutes), moved, *rest])
+
+
+def _share(source: Source) -> int:
+    """Minutes of the jitter that are this source's own, from its name."""
+    default = Source.model_fields["schedule"].default
+    most = source.jitter if source.jitter is not None else _JITTER if source.schedule == default else timedelta(0)
+    minutes = int(most / timedelta(minutes=1))
+    return int(hashlib.sha256(source.name.encode()).hexdigest(), 16) % (minutes + 1) if minutes else 0
+
+
+def runs_by_itself() -> bool:
+    """Whether schedules and sensors are switched on until someone stops them: INTEGRATION_AUTOMATION."""
+    return Settings.from_environ().automation
+
+
+def priority(rank: int) -> dict[str, str]:
+    """The tag by which a run is taken from the queue, and gets a slot of its pool, before those of a lower rank."""
+    return {"dagster/priority": str(rank)}

@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import yaml  # type: ignore[import-untyped]
 
 from integration_assets.errors import SpecError
 from integration_assets.orchestrate import build
-from integration_assets.orchestrate.automation import request, sync_jobs
+from integration_assets.orchestrate.automation import sync_jobs
 from integration_assets.sources import load_sources
 from integration_assets.spec import Partitions
 from integration_assets_tests.orchestrate.shop import source
@@ -142,30 +142,6 @@ def test_two_kinds_of_day_have_names_of_their_own() -> None:
     names = [job.name for job in sync_jobs(source(streams=(orders, berlin)))]
     assert names == ["shop_day_from_2024_03_01_utc_sync", "shop_day_from_2024_03_01_europe_berlin_sync"]
     build([source(streams=(orders, berlin))]).get_repository_def().load_all_definitions()
-
-
-def test_a_tick_asks_for_the_last_closed_partition() -> None:
-    """The nightly schedule requests one run for yesterday, which takes the unpartitioned streams along."""
-    repository = build([source()]).get_repository_def()
-    context = dg.build_schedule_context(
-        scheduled_execution_time=datetime(2024, 3, 10, 2, 0, tzinfo=UTC), repository_def=repository
-    )
-    tick = repository.get_schedule_def("shop_nightly").evaluate_tick(context)
-    assert [wanted.partition_key for wanted in tick.run_requests or []] == ["2024-03-09"]
-
-
-def test_a_tick_before_the_first_partition_ends_runs_the_rest() -> None:
-    """While no partition is closed yet, the unpartitioned streams are pulled nevertheless."""
-    (job,) = sync_jobs(source())
-    wanted = request(job, datetime(2024, 3, 1, 12, tzinfo=UTC))
-    assert isinstance(wanted, dg.RunRequest)
-    assert wanted.partition_key is None
-    assert {key.to_user_string() for key in wanted.asset_selection or []} == {
-        *("shop/returns", "warehouse/shop/returns"),
-        *("shop/countries", "warehouse/shop/countries"),
-    }
-    only = sync_jobs(source(streams=(source().stream("orders"),)))
-    assert isinstance(request(only[0], datetime(2024, 3, 1, 12, tzinfo=UTC)), dg.SkipReason)
 
 
 def test_the_instance_loads_from_our_dagster_yaml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
