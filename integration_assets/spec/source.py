@@ -38,10 +38,14 @@ class Tombstone(Spec):
 class Stream(Spec):
     """One endpoint and the table it becomes.
 
+    name       : the table's: small letters, digits and underscores.
     path       : endpoint, relative to the source's base_url.
     contract   : `package.module:Model`, a pandera DataFrameModel that is imported only when data flows; or the columns
                  themselves, as an `InlineContract`.
     key        : the columns that name a record; needed for merge.
+    disposition : the newest version of each record (`merge`), every event once (`append`), or the full list as it is now
+                 (`replace`).
+    params, headers : sent with each request of the stream; never a credential.
     version    : the column that orders a record's versions; the cursor's field when None.
     ignore     : paths of fields the API sends and the contract leaves out on purpose; all others are reported as drift.
     reject_threshold : the share of a slice's records that may be rejected before the slice is refused whole; ten are always
@@ -50,6 +54,8 @@ class Stream(Spec):
     probe      : how to see with one request whether the stream has something new; the source's own when None.
     conditional : remember the ETag and ask with If-None-Match; for small full snapshots.
     freshness  : how old the stream may become; the source's schedule decides when None.
+    description : what a row is, for the catalogue.
+    docs_url   : where the API describes the endpoint.
     """
 
     name: Name
@@ -139,6 +145,9 @@ class Stream(Spec):
 class Source(Spec):
     """An API: where it is, how it is asked, who owns it, and its streams.
 
+    name       : the folder's: small letters, digits and underscores.
+    base_url   : `https://host/path`, without credentials; INTEGRATION_<SOURCE>_BASE_URL overrides it.
+    headers    : sent with each request; never a credential.
     clock_path : an endpoint whose `Date` header is the API's own clock, so that slices end by its time and not by
                  ours; None trusts this machine's clock.
     schedule   : cron of the nightly sync in `timezone`; None has no schedule.
@@ -146,6 +155,11 @@ class Source(Spec):
                  many sources do not begin at once; None is half an hour for the default schedule and nothing for another.
     probe      : how to see with one request whether any of its streams has something new.
     events     : how the API says that something changed, so that it is pulled at once; None waits for the schedule.
+    timezone   : IANA name of the zone that the schedule is in.
+    owners     : who is called: e-mail addresses, or `team:name`.
+    tags       : of the assets, for the catalogue.
+    description : what the API is about, for the catalogue.
+    docs_url   : where the API is described.
     """
 
     name: Name
