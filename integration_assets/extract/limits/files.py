@@ -49,6 +49,7 @@ class FileStore(Store):
         self._opening = Lock()
         self._presence: int | None = None
         self._pid = os.getpid()
+        self._closed = False
 
     def update(self, key: str, change: Change[T]) -> T:
         """As every store."""
@@ -105,6 +106,7 @@ class FileStore(Store):
     def close(self) -> None:
         """Close the files; whatever this owner still holds is free for others at once."""
         with self._opening:
+            self._closed = True
             for document in self._files.values():
                 document.close()
             self._files.clear()
@@ -120,6 +122,8 @@ class FileStore(Store):
         document = self._files.get(key)
         if document is None:
             with self._opening:
+                if self._closed:
+                    raise LimitsUnavailableError("what runs share was closed", remedy="Open it again.")
                 try:
                     self._show_presence()
                     document = self._files.setdefault(key, _Document(self.folder / f"{key}{SUFFIX}"))

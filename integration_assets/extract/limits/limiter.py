@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import count
-from threading import Lock, local
+from threading import Event, Lock, local
 from time import monotonic
 from typing import TypeVar
 
@@ -67,6 +66,7 @@ class Limiter:
         self._answers = 0
         self._told: tuple[Budget, float] | None = None
         self._flushed = monotonic()
+        self._closed = Event()
 
     @contextmanager
     def turn(self) -> Iterator[float]:
@@ -136,7 +136,8 @@ class Limiter:
         return view(self.account, *self._store.look(self.account), self._limits)
 
     def close(self) -> None:
-        """Hand in what was counted and not told yet; a count that is lost costs nothing."""
+        """Hand in what was counted and not told yet, and send whoever waits for a turn away; a lost count costs nothing."""
+        self._closed.set()
         if self._answers:
             with suppress(IntegrationError):
                 self._update(lambda _state, _now: None)
@@ -194,7 +195,8 @@ class Limiter:
         if seconds >= _WORTH_SAYING and self._on_wait:
             self._on_wait(reason, seconds)
         self._usage.add(throttled=seconds if by_api else 0.0, queued=0.0 if by_api else seconds)
-        time.sleep(seconds)
+        if self._closed.wait(seconds):
+            raise LimitsUnavailableError("the client was closed while a turn was waited for", remedy=_REMEDY)
 
     def _refused(self, refusal: rules.Refuse) -> RescheduleError:
         back = f"it is tried again in {refusal.seconds:,.0f} s, at {_at(refusal.seconds)}"

@@ -58,6 +58,7 @@ class PostgresStore(Store):
         self._lock = Lock()
         self._connection: Any = None  # psycopg2 ships no types
         self._pid = os.getpid()
+        self._closed = False
         self._seen: dict[str, tuple[State, float, float]] = {}
 
     def update(self, key: str, change: Change[T]) -> T:
@@ -118,6 +119,7 @@ class PostgresStore(Store):
     def close(self) -> None:
         """Close the session; what this owner still holds is free for others at once."""
         with self._lock:
+            self._closed = True
             self._drop()
 
     def _transact(self, work: Callable[[Any], T]) -> T:
@@ -127,6 +129,8 @@ class PostgresStore(Store):
         if not self._lock.acquire(timeout=PATIENCE):
             raise self._unavailable("it is busy")
         try:
+            if self._closed:
+                raise self._unavailable("it was closed")
             if self._pid != os.getpid():
                 self._connection, self._pid = None, os.getpid()  # the parent's, after a fork
             fresh = self._connection is None
