@@ -29,6 +29,7 @@ PATIENCE = timedelta(hours=24)
 STUCK = 5
 """Runs in vain after which an event is reported. It is kept, and tried again."""
 _FIRST_WAIT, _LONGEST_WAIT = timedelta(seconds=30), timedelta(hours=1)
+_SKEW = timedelta(minutes=5)
 _TICK = timedelta(microseconds=1)
 _PROVES_NOTHING = ("taken", "dry-run")
 
@@ -46,7 +47,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Seen:
-    """What is known of a batch's run. `receipts`: by stream, of slices that landed and were merged since."""
+    """What is known of a batch's run. `receipts`: by stream, of the slices of those that were pulled to the end and merged."""
 
     ended: bool
     receipts: Mapping[str, Sequence[Receipt]]
@@ -95,7 +96,8 @@ def request(inbox: Inbox, source: Source, now: datetime) -> list[Wanted]:
         if name in busy:
             continue
         stream = source.stream(name)
-        due = inbox.pending(source.name, name, now - _lag(source, stream), now, BATCH)
+        final = now - _lag(source, stream)
+        due = [item for item in inbox.pending(source.name, name, final, now, BATCH) if not _ahead(source, item, final)]
         for (first, last), items in _by_span(inbox, stream, due, now).items():
             groups.setdefault((stream.partitions, first, last), {})[name] = items
     found = []
@@ -105,6 +107,16 @@ def request(inbox: Inbox, source: Source, now: datetime) -> list[Wanted]:
         marked = sum(inbox.request(items, batch, now) for items in streams.values())
         found.append(Wanted(batch, tuple(streams), first, last, marked))
     return found
+
+
+def _ahead(source: Source, item: Item, final: datetime) -> bool:
+    """Whether a pull by this machine's clock would end just before the event: then it waits a moment.
+
+    One that is far ahead is wrong about the time; it goes on, and is reported when no run can reach it.
+    """
+    if source.clock_path is not None or item.happened_at is None:
+        return False
+    return final <= item.happened_at < final + _SKEW
 
 
 def _by_span(inbox: Inbox, stream: Stream, due: Sequence[Item], now: datetime) -> dict[tuple[str | None, str | None], list[Item]]:
@@ -168,7 +180,7 @@ def _trouble(source: Source, stream: Stream, item: Item, receipts: Sequence[Rece
     if span is None:
         return None
     after = item.received_at + _lag(source, stream)
-    pulled = [one for one in receipts if one.outcome not in _PROVES_NOTHING and datetime.fromisoformat(one.started_at) >= after]
+    pulled = [one for one in receipts if one.outcome not in _PROVES_NOTHING and _began(one, after)]
     if not pulled:
         return "its run landed and merged no slice that began after the event"
     for key in dict.fromkeys(span):
@@ -179,6 +191,10 @@ def _trouble(source: Source, stream: Stream, item: Item, receipts: Sequence[Rece
     if item.happened_at is not None and len(reached) == len(ends) and max(reached) <= item.happened_at:
         return f"the API's data is final up to {max(reached).isoformat()}, the event is of {item.happened_at.isoformat()}"
     return None
+
+
+def _began(receipt: Receipt, after: datetime) -> bool:
+    return bool(receipt.started_at) and datetime.fromisoformat(receipt.started_at) >= after
 
 
 def _release(inbox: Inbox, troubles: Mapping[str, Sequence[Item]], now: datetime) -> Settled:

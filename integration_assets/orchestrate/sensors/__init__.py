@@ -8,9 +8,10 @@ from __future__ import annotations
 import dagster as dg
 
 from integration_assets.orchestrate.sensors.changes import changes_sensor
+from integration_assets.orchestrate.sensors.inbox import inbox_sensor
 from integration_assets.spec.source import Source
 
 
 def source_sensors(source: Source) -> list[dg.SensorDefinition]:
     """The sensors that a source's description asks for."""
-    return [sensor for sensor in (changes_sensor(source),) if sensor is not None]
+    return [sensor for sensor in (changes_sensor(source), inbox_sensor(source)) if sensor is not None]
