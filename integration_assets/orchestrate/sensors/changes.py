@@ -9,6 +9,8 @@ from functools import cache
 import dagster as dg
 
 from integration_assets.errors import IntegrationError
+from integration_assets.orchestrate.automation import runs_by_itself
+from integration_assets.orchestrate.checks.names import check_specs
 from integration_assets.orchestrate.sensors.watch import Ticker, Watch
 from integration_assets.orchestrate.specs import lake_key, warehouse_key
 from integration_assets.spec.probe import Probe
@@ -21,12 +23,13 @@ def changes_sensor(source: Source) -> dg.SensorDefinition | None:
     if not probed:
         return None
     assets = [key for watch, _ in probed for key in watch.selection]
+    running = dg.DefaultSensorStatus.RUNNING if runs_by_itself() else dg.DefaultSensorStatus.STOPPED
 
     @dg.sensor(
         name=f"{source.name}_changes",
         asset_selection=dg.AssetSelection.assets(*assets),
         minimum_interval_seconds=int(min(watch.every for watch, _ in probed)),
-        default_status=dg.DefaultSensorStatus.STOPPED,
+        default_status=running,
         description=f"Looks whether {source.name} has something new, and pulls what changed.",
         tags={"source": source.name},
     )
@@ -43,8 +46,8 @@ def watches(source: Source) -> list[tuple[Watch, Stream]]:
         if stream.probe:
             groups[stream.name] = [stream]
         elif source.probe:
-            kind = stream.partitions.model_dump_json() if stream.partitions else ""
-            groups.setdefault(f"{source.name} {kind}".strip(), []).append(stream)
+            kind = f"partitions {stream.partitions.model_dump_json()}" if stream.partitions else "no partitions"
+            groups.setdefault(f"streams of {kind}", []).append(stream)
     return [(_watch(source, name, streams), streams[0]) for name, streams in groups.items()]
 
 
@@ -52,7 +55,8 @@ def _watch(source: Source, name: str, streams: list[Stream]) -> Watch:
     probe = _probe(source, streams[0])
     lags = [stream.cursor.safety_lag for stream in streams if stream.cursor]
     keys = tuple(key for stream in streams for key in (lake_key(source, stream), warehouse_key(source, stream)))
-    return Watch(name, keys, probe.every, streams[0].partitions, max(lags, default=timedelta(0)))
+    checks = tuple(spec.key for stream in streams for spec in check_specs(source, stream))
+    return Watch(name, keys, checks, probe.every, streams[0].partitions, max(lags, default=timedelta(0)))
 
 
 def _probe(source: Source, stream: Stream) -> Probe:

@@ -16,6 +16,7 @@ from hashlib import sha256
 import dagster as dg
 
 from integration_assets.errors import IntegrationError, RescheduleError
+from integration_assets.orchestrate.automation import CATCH_UP, priority
 from integration_assets.orchestrate.partitions import latest_closed
 from integration_assets.orchestrate.sensors.memory import Memory, Outcome
 from integration_assets.spec.partitions import Partitions
@@ -30,12 +31,17 @@ _WILL_RETRY = "dagster/will_retry"
 _RUN_KEY = "dagster/run_key"
 
 
+def now() -> float:
+    """Seconds since 1970 by this machine's clock."""
+    return time.time()
+
+
 @dataclass(frozen=True)
 class Watch:
     """Streams that one look tells about, and that are pulled by one run.
 
     name       : in the cursor.
-    selection  : the assets to materialize.
+    selection  : the assets to materialize, checks those of their checks that tell about the run.
     partitions : of those streams; None when they have none.
     lag        : how long after a change the API's data is final.
     every      : seconds between two looks, at least.
@@ -43,13 +49,14 @@ class Watch:
 
     name: str
     selection: tuple[dg.AssetKey, ...]
+    checks: tuple[dg.AssetCheckKey, ...]
     every: float
     partitions: Partitions | None = None
     lag: timedelta = timedelta(0)
 
-    def ready(self, memory: Memory, now: float) -> tuple[list[str], float] | None:
-        """The partitions to pull now (none for streams without), and up to when that pulls all changes; None: not yet."""
-        final = now - self.lag.total_seconds()
+    def ready(self, memory: Memory, moment: float) -> tuple[list[str], float] | None:
+        """The partitions to pull (none for streams without), and up to when that pulls all changes; None: not yet."""
+        final = moment - self.lag.total_seconds()
         if memory.first > final:
             return None
         if self.partitions is None:
@@ -121,7 +128,6 @@ class Ticker:
     watches: Sequence[Watch]
     look: Look
     tags: Mapping[str, str]
-    clock: Callable[[], float] = time.time
 
     def tick(self) -> dg.SensorResult:
         """Look at the watches whose turn it is, and ask for a run of each that changed."""
@@ -146,21 +152,21 @@ class Ticker:
 
     def _turn(self, state: State, watch: Watch) -> tuple[str, dg.RunRequest | None]:
         """What became of a watch, and the run to ask for."""
-        now, before = self.clock(), state.watches.get(watch.name, Memory())
-        memory = before.settle(self._outcome(before.run_key), now)
+        moment, before = now(), state.watches.get(watch.name, Memory())
+        memory = before.settle(self._outcome(before.run_key), moment)
         state.watches[watch.name] = memory
         if memory.run_key is not None:
             return "a run for the last change is under way", None
-        if now - memory.looked >= watch.every:
-            looked = self._look(state, watch, memory, now)
+        if moment - memory.looked >= watch.every:
+            looked = self._look(state, watch, memory, moment)
             if isinstance(looked, str):
                 return looked, None
             memory = state.watches[watch.name] = looked
         if not memory.due:
             return "unchanged", None
-        if now < memory.again:
+        if moment < memory.again:
             return f"the run failed {memory.failed} times; it is asked for again at {_moment(memory.again):%H:%M:%S} UTC", None
-        ready = watch.ready(memory, now)
+        ready = watch.ready(memory, moment)
         if ready is None:
             return "changed; its data is not final yet", None
         keys, reach = ready
@@ -168,16 +174,16 @@ class Ticker:
         state.watches[watch.name] = memory.ask(str(request.run_key), reach)
         return "changed", request
 
-    def _look(self, state: State, watch: Watch, memory: Memory, now: float) -> Memory | str:
+    def _look(self, state: State, watch: Watch, memory: Memory, moment: float) -> Memory | str:
         """The memory after a look; or why there was none, and then nothing is remembered but that it was tried."""
-        if now < state.leave:
+        if moment < state.leave:
             return f"the API asked to be left alone until {_moment(state.leave):%H:%M:%S} UTC"
         try:
-            return memory.look(self.look(watch, memory.seen), now)
+            return memory.look(self.look(watch, memory.seen), moment)
         except IntegrationError as error:
             if isinstance(error, RescheduleError) and error.retry_after:
-                state.leave = now + min(error.retry_after, _LONGEST_LEAVE)
-            state.watches[watch.name] = replace(memory, looked=now)
+                state.leave = moment + min(error.retry_after, _LONGEST_LEAVE)
+            state.watches[watch.name] = replace(memory, looked=moment)
             self.context.log.warning("%s: %s", watch.name, error)
             return str(error)
 
@@ -186,8 +192,18 @@ class Ticker:
         shown = sha256((memory.seen or "").encode()).hexdigest()[:8]
         run_key = f"{self.context.sensor_name}:{watch.name}:{state.made}:{memory.number}:{shown}"
         one = keys[0] if len(keys) == 1 else None
-        tags = {**self.tags, **(dict(zip(_RANGE, (keys[0], keys[-1]), strict=True)) if len(keys) > 1 else {})}
-        return dg.RunRequest(run_key=run_key, asset_selection=list(watch.selection), partition_key=one, tags=tags)
+        tags = {
+            **self.tags,
+            **priority(CATCH_UP),
+            **(dict(zip(_RANGE, (keys[0], keys[-1]), strict=True)) if len(keys) > 1 else {}),
+        }
+        return dg.RunRequest(
+            run_key=run_key,
+            asset_selection=list(watch.selection),
+            asset_check_keys=list(watch.checks),
+            partition_key=one,
+            tags=tags,
+        )
 
     def _outcome(self, run_key: str | None) -> Outcome:
         """What became of the run of that key, its retries included, whoever asked for those."""
@@ -202,6 +218,6 @@ class Ticker:
         # Dagster is about to retry the newest one; if that does not come soon, it never will.
         newest = records[0] if records else None
         retried = newest is not None and newest.dagster_run.tags.get(_WILL_RETRY) == "true"
-        if newest is not None and retried and self.clock() - (newest.end_time or 0.0) < _RETRY_PATIENCE:
+        if newest is not None and retried and now() - (newest.end_time or 0.0) < _RETRY_PATIENCE:
             return "underway"
         return "failed"
