@@ -66,8 +66,10 @@ def arrow_shape(plan: Plan) -> ArrowShape | None:
     return None if whole is None else ArrowShape(pa.schema([("records", pa.list_(whole))]))
 
 
-def page_from_arrow(plan: Plan, structs: pa.StructArray, raw: Sequence[bytes]) -> tuple[Batch, Drift] | None:
-    """The page, or None when some value needs a closer look."""
+def page_from_arrow(
+    plan: Plan, structs: pa.StructArray, raw: Sequence[bytes], counts: Sequence[int]
+) -> tuple[Batch, Drift] | None:
+    """The rows of one page or several, `counts` records each; None when some value needs a closer look."""
     drift = Drift()
     read: dict[str, pa.Array] = {column.name: _at(structs, column.path) for column in plan.columns}
     columns = []
@@ -79,8 +81,11 @@ def page_from_arrow(plan: Plan, structs: pa.StructArray, raw: Sequence[bytes]) -
     deleted = _deleted(plan, structs)
     table = pa.table([*columns, deleted], schema=plan.schema)
     _count_new(structs, plan.shape, "", np.arange(len(structs)), drift)
-    if pc.any(pc.invert(deleted)).as_py():
-        _count_missing(plan, read, raw, drift)
+    at = 0
+    for count in counts:
+        if pc.any(pc.invert(deleted.slice(at, count))).as_py():
+            _count_missing(plan, read, raw, at, count, drift)
+        at += count
     return Batch(table, raw, (), len(structs)), drift
 
 
@@ -125,13 +130,14 @@ def _count_new(array: pa.Array, shape: Shape, path: str, rows: Any, drift: Drift
         _count_new(array.flatten(), shape.item, f"{path}[]", rows[parents], drift)
 
 
-def _count_missing(plan: Plan, read: dict[str, pa.Array], raw: Sequence[bytes], drift: Drift) -> None:
-    """Columns that are null throughout are looked at in the records: a field that is there as null is not missing."""
-    doubted = [column for column in plan.columns if read[column.name].null_count == len(raw)]
-    for record in raw:
+def _count_missing(plan: Plan, read: dict[str, pa.Array], raw: Sequence[bytes], at: int, count: int, drift: Drift) -> None:
+    """Columns that are null throughout a page are looked at in its records: a field that is there as null is not missing."""
+    null = [column for column in plan.columns if read[column.name].null_count >= count]
+    doubted = [column for column in null if read[column.name].slice(at, count).null_count == count]
+    for position in range(at, at + count):
         if not doubted:
             return
-        value = RECORD.decode(record)
+        value = RECORD.decode(raw[position])
         doubted = [column for column in doubted if look_up(value, column.path) is ABSENT]
     for column in doubted:
-        drift.missing[column.shown] += len(raw)
+        drift.missing[column.shown] += count

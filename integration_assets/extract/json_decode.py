@@ -20,11 +20,11 @@ import pyarrow.json as pj
 from integration_assets.errors import ResponseError
 from integration_assets.extract.arrow_json import ArrowShape, arrow_shape, page_from_arrow
 from integration_assets.extract.assemble import Chosen, Records, assemble, object_values
-from integration_assets.extract.page import BrokenBodyError, DecodedPage
+from integration_assets.extract.page import BrokenBodyError, DecodedPage, OpenedPage, ReadPage
 from integration_assets.extract.plan import ABSENT, Plan, show, unknown
 from integration_assets.extract.values import RECORD, kind
 from integration_assets.spec.contract import Path, parse_path
-from integration_assets.spec.records import Batch, Drift, Reject
+from integration_assets.spec.records import Batch, Drift, Reject, chain, combine
 
 _BOM = b"\xef\xbb\xbf"
 _Raw = msgspec.Raw
@@ -97,6 +97,38 @@ def _without_lone_surrogates(body: bytes) -> bytes:
     return _ESCAPE.sub(lambda found: rb"\ufffd" if found[1] else found[0], body)
 
 
+@dataclass
+class JsonPage:
+    """A JSON body whose list of records was found."""
+
+    envelope: Envelope
+    listed: Any
+    counted: bool = True
+
+    @property
+    def weight(self) -> int:
+        """Bytes of the body."""
+        return len(self.envelope.body)
+
+    @cached_property
+    def fetched(self) -> int:
+        """How many records are listed."""
+        return len(_slices(self.listed))
+
+    @property
+    def rows(self) -> int:
+        """As many: a list's records are told apart surely."""
+        return self.fetched
+
+    def value(self, path: Path) -> Any:  # noqa: ANN401 - any JSON value
+        """The value at a path of the body."""
+        return self.envelope.value(path)
+
+    def text(self) -> bytes:
+        """The list as it came."""
+        return bytes(self.listed)
+
+
 class JsonReader:
     """Reads documents that hold a list of records."""
 
@@ -105,15 +137,28 @@ class JsonReader:
         self._path = parse_path(records) if records else ()
         self._shape = arrow_shape(plan)
 
-    def read(self, body: bytes, _content_type: str | None = None) -> DecodedPage:
-        """The page in `body`."""
+    def open(self, body: bytes, _content_type: str | None = None) -> OpenedPage:
+        """The page in `body`, its records still to be decoded."""
         envelope = Envelope(body.removeprefix(_BOM))
         try:
-            listed = self._records(envelope)
+            return JsonPage(envelope, self._records(envelope))
         except BrokenBodyError:
-            return self._mended(envelope.body)
-        page = self._quickly(listed) or strict_page(self._plan, _slices(listed))
-        return DecodedPage(page[0], page[1], envelope.value)
+            return ReadPage(self._mended(envelope.body), len(body))
+
+    def decode(self, pages: Sequence[JsonPage]) -> tuple[Batch, Drift]:
+        """The rows of several pages read at once; where that is refused, of each page alone."""
+        quick = self._quickly([page.listed for page in pages])
+        if quick is not None:
+            return quick
+        if len(pages) == 1:
+            return strict_page(self._plan, _slices(pages[0].listed))
+        drift = Drift()
+        batches = []
+        for page in pages:
+            batch, differences = self.decode([page])
+            batches.append(batch)
+            drift.add(differences)
+        return combine(batches), drift
 
     def _mended(self, body: bytes) -> DecodedPage:
         """The page of a body in which only lone surrogates are broken: the records that have one are rejected as they came."""
@@ -150,13 +195,16 @@ class JsonReader:
             f"the list of records {where!r} {there}", field="format.records", remedy="Name the path to the list of records."
         )
 
-    def _quickly(self, listed: Any) -> tuple[Batch, Drift] | None:  # noqa: ANN401
+    def _quickly(self, lists: Sequence[Any]) -> tuple[Batch, Drift] | None:
         if self._shape is None:
             return None
-        structs = read_arrow(b"".join((b'{"records":', listed, b"}")), self._shape)
-        if structs is None:
+        parts = [part for listed in lists for part in (b'{"records":', listed, b"}\n")]
+        found = read_arrow(b"".join(parts), self._shape, len(lists))
+        if found is None:
             return None
-        return page_from_arrow(self._plan, structs, RawRecords(listed, len(structs)))
+        structs, counts = found
+        raw = chain([RawRecords(listed, count) for listed, count in zip(lists, counts, strict=True)])
+        return page_from_arrow(self._plan, structs, raw, counts)
 
 
 class NdjsonReader:
@@ -180,12 +228,15 @@ class NdjsonReader:
                 msgspec.json.decode(line, type=_Raw)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
-        structs = read_arrow(b"".join((b'{"records":[', b",".join(lines), b"]}")), self._shape)
-        return None if structs is None else page_from_arrow(self._plan, structs, lines)
+        found = read_arrow(b"".join((b'{"records":[', b",".join(lines), b"]}")), self._shape)
+        return None if found is None else page_from_arrow(self._plan, found[0], lines, found[1])
 
 
-def read_arrow(document: bytes, shape: ArrowShape) -> pa.StructArray | None:
-    """The records of `{"records": […]}` as one array; None when Arrow's reader refuses a value or the text is not UTF-8."""
+def read_arrow(document: bytes, shape: ArrowShape, pages: int = 1) -> tuple[pa.StructArray, list[int]] | None:
+    """The records of as many `{"records": […]}` as there are pages as one array, and how many each page has.
+
+    None when Arrow's reader refuses a value or the text is not UTF-8.
+    """
     try:
         if not document.isascii():
             document.decode()
@@ -197,10 +248,11 @@ def read_arrow(document: bytes, shape: ArrowShape) -> pa.StructArray | None:
     except (pa.ArrowException, UnicodeDecodeError):
         return None
     column = table.column("records")
-    if table.num_rows != 1 or table.num_columns != 1 or column.null_count:
+    if table.num_rows != pages or table.num_columns != 1 or column.null_count:
         return None
-    structs = column.combine_chunks().flatten() if column.num_chunks != 1 else column.chunk(0).flatten()
-    return None if structs.null_count else structs
+    lists = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+    structs = lists.flatten()
+    return None if structs.null_count else (structs, lists.value_lengths().to_pylist())
 
 
 def strict_page(plan: Plan, raw: Sequence[Any]) -> tuple[Batch, Drift]:

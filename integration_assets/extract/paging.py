@@ -11,10 +11,11 @@ from urllib.parse import urljoin
 
 from integration_assets.errors import PagingError, ResponseError
 from integration_assets.extract.client import Response
-from integration_assets.extract.page import DecodedPage
+from integration_assets.extract.page import OpenedPage
 from integration_assets.extract.plan import ABSENT
 from integration_assets.spec.contract import parse_path
 from integration_assets.spec.paging import NextLink, Offset, PageNumber, Single, Token
+from integration_assets.spec.records import Batch
 from integration_assets.spec.source import Stream
 
 Params = Mapping[str, str | int | float | bool]
@@ -34,9 +35,11 @@ class Ask:
 class Pager(ABC):
     """The pages of one slice. `warn` is told what to put on the receipt.
 
+    alone             : its pages are decoded one by one, since neighbours are compared.
     past_a_short_page : the last page was numbered and short, so that the next one need not exist.
     """
 
+    alone = False
     past_a_short_page = False
 
     def __init__(self, stream: Stream, params: Params, warn: Callable[[str], None]) -> None:
@@ -49,12 +52,19 @@ class Pager(ABC):
         return Ask(self._stream.path, self._params)
 
     @abstractmethod
-    def next(self, response: Response, page: DecodedPage) -> Ask | None:
+    def next(self, response: Response, page: OpenedPage) -> Ask | None:
         """The page after this one, None after the last. Raises `PagingError` when paging does not advance."""
+
+    def ahead(self, ask: Ask, most: int) -> list[Ask]:  # noqa: ARG002 - as any pager
+        """`ask` and the pages that will surely follow it if they are full, `most` together."""
+        return [ask]
+
+    def saw(self, batch: Batch) -> None:  # noqa: B027 - most pagers need not look
+        """Told the rows of each page, or of several neighbours, in order."""
 
 
 class _Single(Pager):
-    def next(self, response: Response, page: DecodedPage) -> Ask | None:  # noqa: ARG002 - as any pager
+    def next(self, response: Response, page: OpenedPage) -> Ask | None:  # noqa: ARG002 - as any pager
         return None
 
 
@@ -64,42 +74,46 @@ class _Counted(Pager):
     A short page alone is no end: an API may give smaller pages than it was asked for.
     """
 
+    alone = True
+
     def __init__(self, stream: Stream, params: Params, warn: Callable[[str], None], paging: PageNumber | Offset) -> None:
         super().__init__(stream, params, warn)
         self._paging = paging
         self._size = paging.size if isinstance(paging, PageNumber) else paging.limit
         self._at = paging.first
         self._read = 0
+        self._stride = self._size
         self._last_page = b""
         self._last_keys: set[tuple[object, ...]] = set()
         self._total: int | None = None
+        self._total_path = parse_path(paging.total_path) if paging.total_path else None
         self._moved = False
 
     def first(self) -> Ask:
-        return self._ask()
+        return self._ask(self._at)
 
-    def _ask(self) -> Ask:
+    def _ask(self, at: int) -> Ask:
         paging = self._paging
-        own: dict[str, int] = {paging.param: self._at}
+        own: dict[str, int] = {paging.param: at}
         size_param = paging.size_param if isinstance(paging, PageNumber) else paging.limit_param
         if size_param:
             own[size_param] = self._size
         return Ask(self._stream.path, {**self._params, **own})
 
-    def next(self, response: Response, page: DecodedPage) -> Ask | None:
-        fetched = page.batch.fetched
-        self._watch(response, page)
+    def next(self, response: Response, page: OpenedPage) -> Ask | None:
+        fetched = page.fetched
+        self._count(response, page)
         uncounted = self._total is None or self._read + fetched >= self._total
         self.past_a_short_page = isinstance(self._paging, PageNumber) and fetched < self._size and page.counted and uncounted
         if not fetched:
             self._all_read()
             return None
-        step = self._step(page)
+        self._stride = step = self._step(page)
         self._read += step
         if fetched < self._size and page.counted and self._total is not None and self._read >= self._total:
             return None
         # Not the body: an API that ignores the parameter may number its answers.
-        digest = _digest(b"\n".join([*page.batch.raw, *(reject.payload for reject in page.batch.rejects)]))
+        digest = _digest(page.text())
         if digest == self._last_page:
             raise PagingError(
                 f"the page at {self._paging.param}={self._at} is the one before it again",
@@ -108,14 +122,21 @@ class _Counted(Pager):
             )
         self._last_page = digest
         self._at += 1 if isinstance(self._paging, PageNumber) else step
-        return self._ask()
+        return self._ask(self._at)
 
-    def _step(self, page: DecodedPage) -> int:
+    def ahead(self, ask: Ask, most: int) -> list[Ask]:
+        if self._total is None:
+            return [ask]
+        # An API may give smaller pages than it was asked for: those to come will be like the last one.
+        pages = min(most, max(1, -(-(self._total - self._read) // self._stride)))
+        step = 1 if isinstance(self._paging, PageNumber) else self._stride
+        return [self._ask(self._at + step * number) for number in range(pages)]
+
+    def _step(self, page: OpenedPage) -> int:
         """How many records on the next page begins; where that is in doubt, rather too few: they come again, and none is lost."""
-        fetched, rows = page.batch.fetched, int(page.batch.table.num_rows)
-        if page.counted or fetched == self._size or isinstance(self._paging, PageNumber):
-            return fetched
-        return max(1, rows)
+        if page.counted or page.fetched == self._size or isinstance(self._paging, PageNumber):
+            return page.fetched
+        return max(1, page.rows)
 
     def _all_read(self) -> None:
         if self._total is not None and self._read < self._total:
@@ -125,19 +146,28 @@ class _Counted(Pager):
                 remedy=f"Check the paging: the API may not count from {self._paging.first}, or not allow {self._size:,} a page.",
             )
 
-    def _watch(self, response: Response, page: DecodedPage) -> None:
+    def _count(self, response: Response, page: OpenedPage) -> None:
         """A feed that changes while it is read by number skips and repeats records: say so once."""
-        before, total = self._total, _total(response)
+        before, total = self._total, self._counted(response, page)
         if total:  # past its end an API may count 0, or not at all
             self._total = total
             if before is not None and before != total:
                 self._say(f"the API's count went from {before:,} to {total:,}")
-        if self._stream.key:
-            table = page.batch.table
-            keys = set(zip(*(table.column(name).to_pylist() for name in self._stream.key), strict=True))
-            if again := len(keys & self._last_keys):
-                self._say(f"{again:,} records of one page came again on the next")
-            self._last_keys = keys
+
+    def _counted(self, response: Response, page: OpenedPage) -> int | None:
+        """How many records the API says there are, in the body or in a header."""
+        if self._total_path:
+            value = page.value(self._total_path)
+            return value if isinstance(value, int) and not isinstance(value, bool) else None
+        return _total(response)
+
+    def saw(self, batch: Batch) -> None:
+        if not self._stream.key:
+            return
+        keys = set(zip(*(batch.table.column(name).to_pylist() for name in self._stream.key), strict=True))
+        if again := len(keys & self._last_keys):
+            self._say(f"{again:,} records of one page came again on the next")
+        self._last_keys = keys
 
     def _say(self, what: str) -> None:
         if not self._moved:
@@ -158,8 +188,8 @@ class _Linked(Pager):
         self._seen: set[bytes] = set()
         self._empty = 0
 
-    def next(self, response: Response, page: DecodedPage) -> Ask | None:
-        self._empty = 0 if page.batch.fetched else self._empty + 1
+    def next(self, response: Response, page: OpenedPage) -> Ask | None:
+        self._empty = 0 if page.fetched else self._empty + 1
         if self._empty >= _EMPTY_PAGES:
             raise PagingError(
                 f"{_EMPTY_PAGES:,} pages in a row had no record, and each named a next one", remedy="Ask the API's owner."
@@ -179,7 +209,7 @@ class _Linked(Pager):
             return Ask(self._stream.path, {**self._params, self._paging.param: place}, token=True)
         return Ask(place, token=True)
 
-    def _place(self, response: Response, page: DecodedPage) -> str | None:
+    def _place(self, response: Response, page: OpenedPage) -> str | None:
         """The next token, or the next page's whole URL; None when there is none."""
         value: Any
         value = response.link(self._paging.rel) if isinstance(self._paging, NextLink) and self._path is None else None

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, deque
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
 
 from integration_assets.errors import IntegrationError, LimitExceededError, ResponseError
+from integration_assets.extract.ahead import Ahead
 from integration_assets.extract.client import Response, SourceClient
-from integration_assets.extract.decode import BrokenBodyError, DecodedPage, decoder_for, no_records
+from integration_assets.extract.decode import BrokenBodyError, OpenedPage, decoder_for, no_records
 from integration_assets.extract.paging import Ask, Params, pager_for
 from integration_assets.spec.contract import Contract
 from integration_assets.spec.cursor import Slice
 from integration_assets.spec.records import Batch, Drift
 from integration_assets.spec.source import Source, Stream
 
+AHEAD_PAGES = 8
+"""Pages that are fetched ahead of the one that is worked on."""
+AHEAD_BYTES = 32 * 2**20
+"""Or so many bytes of them, when pages are large."""
+TOGETHER_BYTES = 8 * 2**20
+"""Bytes of neighbouring pages that are decoded at once, when so many wait: what a page costs by itself is then shared."""
 _NO_CONTENT = 204
 _NOT_MODIFIED = 304
 _NOT_FOUND = 404
@@ -22,8 +32,23 @@ _PATHS = 200
 _OTHERS = "(other fields)"
 
 
+@dataclass(frozen=True)
+class _Answer:
+    """A response and its page, None for a snapshot that is unchanged."""
+
+    response: Response
+    page: OpenedPage | None
+
+    @property
+    def weight(self) -> int:
+        return self.page.weight if self.page else 0
+
+
 class Reading:
-    """The batches of a slice, one a page, each fetched when it is asked for; iterate once.
+    """The batches of a slice, each of one page or of neighbours that waited to be decoded; iterate once.
+
+    While a batch is worked on, the next pages are fetched: a few, in one order. Those that are named by numbers are asked for
+    on several connections at once where the API counts its records.
 
     etag      : of the snapshot that is already there: an API that still has it answers 304, and nothing is read.
     max_pages : stop quietly after so many pages; None reads on, up to the source's limit.
@@ -58,40 +83,77 @@ class Reading:
 
     def __iter__(self) -> Iterator[Batch]:
         """Raises what `SourceClient.get` raises, and `PagingError`, `LimitExceededError` and `ResponseError` of its own."""
-        ask: Ask | None = self._pager.first()
-        while ask is not None:
-            try:
-                page, ask = self._turn(ask)
-            except IntegrationError as error:
-                if isinstance(error, ResponseError) and error.status == _NOT_FOUND and self._pager.past_a_short_page:
-                    return  # page numbers whose API says "no such page" after the last one
-                error.at(self._source.name, self._stream.name)
-                raise
-            if page is None:
-                return
-            yield page.batch
+        try:
+            with Ahead(self._answers(), lambda answer: answer.weight, AHEAD_PAGES, AHEAD_BYTES) as ahead:
+                while answers := ahead.take(1 if self._pager.alone else TOGETHER_BYTES):
+                    pages = [answer.page for answer in answers if answer.page]
+                    self.etag = answers[-1].response.headers.get("etag") if pages else self.etag
+                    self.unchanged = not pages
+                    if pages:
+                        yield self._decoded(pages)
+        except IntegrationError as error:
+            error.at(self._source.name, self._stream.name)
+            raise
 
-    def _turn(self, ask: Ask) -> tuple[DecodedPage | None, Ask | None]:
-        """One page, and which comes after it."""
-        response, page = self._fetch(ask)
-        if page is None:
-            self.unchanged = True
-            return None, None
-        self.pages += 1
-        self.drift.add(page.drift)
+    def _decoded(self, pages: Sequence[OpenedPage]) -> Batch:
+        batch, drift = self._decoder.decode(pages)
+        self.pages += len(pages)
+        self.drift.add(drift)
         _bound(self.drift.new)
         _bound(self.drift.retyped)
-        self.etag = response.headers.get("etag")
-        if self._max_pages is not None and self.pages >= self._max_pages:
-            return page, None
-        following = self._pager.next(response, page)
-        if following is not None and self.pages >= self._source.limits.max_pages:
+        self._pager.saw(batch)
+        return batch
+
+    def _answers(self) -> Generator[_Answer, None, None]:
+        """The answers in order, each asked for when the one before it has come, or earlier where its place is known."""
+        ask: Ask | None = self._pager.first()
+        pages = 0
+        early: deque[tuple[Ask, Future[_Answer]]] = deque()
+        connections = self._source.limits.max_connections
+        with ExitStack() as stack:
+            pool: ThreadPoolExecutor | None = None
+            while ask is not None:
+                try:
+                    answer = early.popleft()[1].result() if early and early[0][0] == ask else self._fetch(ask)
+                except ResponseError as error:
+                    if error.status == _NOT_FOUND and self._pager.past_a_short_page:
+                        return  # page numbers whose API says "no such page" after the last one
+                    raise
+                yield answer
+                if answer.page is None:
+                    return
+                pages += 1
+                ask = self._following(answer, pages)
+                if ask is None:
+                    return
+                asks = self._pager.ahead(ask, min(connections, self._left(pages)))
+                if early and early[0][0] != ask:
+                    # A page came short: the places of those after it were wrong.
+                    for _, future in early:
+                        future.cancel()
+                    early.clear()
+                if len(asks) > 1 and pool is None:
+                    pool = ThreadPoolExecutor(connections, thread_name_prefix="pages")
+                    stack.callback(pool.shutdown, wait=False, cancel_futures=True)
+                if pool is not None:
+                    early.extend((one, pool.submit(self._fetch, one)) for one in asks[len(early) :])
+
+    def _left(self, pages: int) -> int:
+        most = self._source.limits.max_pages if self._max_pages is None else self._max_pages
+        return max(1, most - pages)
+
+    def _following(self, answer: _Answer, pages: int) -> Ask | None:
+        assert answer.page is not None  # noqa: S101 - asked only after a page
+        if self._max_pages is not None and pages >= self._max_pages:
+            return None
+        following = self._pager.next(answer.response, answer.page)
+        if following is not None and pages >= self._source.limits.max_pages:
             raise LimitExceededError(
                 f"the slice has more than {self._source.limits.max_pages:,} pages",
                 field="limits.max_pages",
                 remedy="Pull shorter slices or larger pages, or raise the source's limits.max_pages.",
             )
-        return page, following
+        return following
 
     def _get(self, ask: Ask) -> Response:
         headers = dict(self._stream.headers)
@@ -102,16 +164,16 @@ class Reading:
             raise ResponseError("the API answered 304 to a request without If-None-Match", remedy="Ask the API's owner.")
         return response
 
-    def _fetch(self, ask: Ask) -> tuple[Response, DecodedPage | None]:
-        """The answer and its page, None for one that is unchanged; a body that is broken as a whole is fetched once more."""
+    def _fetch(self, ask: Ask) -> _Answer:
+        """The answer and its page; a body that is broken as a whole is fetched once more."""
         response = self._get(ask)
         try:
-            return response, self._page(response)
+            return _Answer(response, self._page(response))
         except BrokenBodyError:
             self._client.usage.add(retries=1)
             response = self._get(ask)
         try:
-            return response, self._page(response)
+            return _Answer(response, self._page(response))
         except BrokenBodyError as error:
             raise ResponseError(
                 f"{error.what}, twice; it begins {self._client.excerpt(response.body, _SHOWN)!r}",
@@ -119,7 +181,7 @@ class Reading:
                 remedy="Ask the API's owner.",
             ) from error
 
-    def _page(self, response: Response) -> DecodedPage | None:
+    def _page(self, response: Response) -> OpenedPage | None:
         if response.status == _NOT_MODIFIED:
             return None
         if response.status == _NO_CONTENT:
@@ -127,7 +189,7 @@ class Reading:
         content_type = response.headers.get("content-type")
         if response.body.strip():
             self._check_type(content_type, response)
-        return self._decoder.page(response.body, content_type)
+        return self._decoder.open(response.body, content_type)
 
     def _check_type(self, content_type: str | None, response: Response) -> None:
         media = (content_type or "").partition(";")[0].strip().lower()

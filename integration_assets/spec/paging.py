@@ -19,7 +19,10 @@ class PageNumber(Spec):
     """`?page=1&per_page=500`; ends at a page without records.
 
     Where the API counts all records in a header (`X-Total-Count`, `X-Total`), also at a page with fewer than `size` once as
-    many were read. A page with fewer is no end by itself: the API may not give as many as it is asked for.
+    many were read. A page with fewer is no end by itself: the API may not give as many as it is asked for. Where it counts,
+    pages are asked for several at a time.
+
+    total_path : where a JSON body counts all records; None looks at the headers.
     """
 
     kind: Literal["page_number"] = "page_number"
@@ -27,6 +30,7 @@ class PageNumber(Spec):
     size_param: str | None = "per_page"
     size: int = Field(default=500, ge=1)
     first: int = 1
+    total_path: str | None = None
 
 
 class Offset(Spec):
@@ -37,6 +41,7 @@ class Offset(Spec):
     limit_param: str = "limit"
     limit: int = Field(default=500, ge=1)
     first: int = 0
+    total_path: str | None = None
 
 
 class Token(Spec):

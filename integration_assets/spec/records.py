@@ -67,6 +67,11 @@ def combine(batches: Sequence[Batch]) -> Batch:
     )
 
 
+def chain(parts: Sequence[Sequence[bytes]]) -> Sequence[bytes]:
+    """Several sequences one after the other, looked up only when asked; a single one as it is."""
+    return parts[0] if len(parts) == 1 else _Chain(parts)
+
+
 @dataclass(frozen=True)
 class _Chosen(Sequence[bytes]):
     """Some of a sequence, by position, looked up only when asked."""

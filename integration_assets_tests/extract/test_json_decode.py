@@ -48,7 +48,7 @@ def decode(body: bytes | object, model: type = Thing, **settings_: Any) -> Decod
 def quick(records: list[Any], stream_: Stream, model: type) -> bool:
     """Whether the quick way takes such a page."""
     reader = JsonReader(plan_for(stream_, contract(model)), "data")
-    return reader._quickly(json.dumps(records).encode()) is not None
+    return reader._quickly([json.dumps(records).encode()]) is not None
 
 
 def test_every_type_is_read_from_its_path() -> None:
@@ -352,7 +352,7 @@ def test_quick_and_strict_agree(records: list[dict[str, Any]]) -> None:
     plan = plan_for(chosen, contract(Item))
     assert arrow_shape(plan) is not None
     body = json.dumps(records).encode()
-    quickly = JsonReader(plan, "data")._quickly(body)
+    quickly = JsonReader(plan, "data")._quickly([body])
     strictly = strict_page(plan, msgspec.json.decode(body, type=list[msgspec.Raw]))
     assert strictly[0].fetched == len(records) == strictly[0].table.num_rows + len(strictly[0].rejects)
     if quickly is None:
@@ -382,7 +382,7 @@ def test_quick_way_takes_good_pages(records: list[dict[str, Any]]) -> None:
     """Pages without a bad value go the quick way, and agree with the strict one."""
     plan = plan_for(stream(Item, tombstone=Tombstone(path="gone")), contract(Item))
     body = json.dumps(records).encode()
-    quickly = JsonReader(plan, "data")._quickly(body)
+    quickly = JsonReader(plan, "data")._quickly([body])
     strictly = strict_page(plan, msgspec.json.decode(body, type=list[msgspec.Raw]))
     assert quickly is not None
     assert quickly[0].table.equals(strictly[0].table)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from time import monotonic, sleep
 from typing import Any
 
 import pytest
@@ -19,7 +21,7 @@ from integration_assets.errors import (
     ResponseError,
 )
 from integration_assets.extract.client import SourceClient
-from integration_assets.extract.reading import Reading
+from integration_assets.extract.reading import AHEAD_PAGES, Reading
 from integration_assets.spec import (
     ApiKeyQuery,
     Bearer,
@@ -67,6 +69,14 @@ def things(*numbers: int, **meta: object) -> dict[str, object]:
 def ids(reading_: Reading) -> list[int]:
     """Every id, in order."""
     return [number for batch in reading_ for number in batch.table["id"].to_pylist()]
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Until it holds; fails after twenty seconds."""
+    deadline = monotonic() + 20
+    while not condition():
+        assert monotonic() < deadline
+        sleep(0.005)
 
 
 def offset_script(numbers: list[int], cap: int = 1000, **headers: str) -> Script:
@@ -140,9 +150,10 @@ def test_pages_smaller_than_asked_for_lose_nothing(headers: dict[str, str]) -> N
     numbers = list(range(90))
     with reading(offset_script(numbers, 20, **headers), stream(paging=Offset(limit=50))) as (read, server):
         assert ids(read) == numbers
-    assert [asked.query["offset"] for asked in server.asked][:5] == ["0", "20", "40", "60", "80"]
+    assert sorted({int(asked.query["offset"]) for asked in server.asked})[:5] == [0, 20, 40, 60, 80]
     pages = [page(things(*numbers[at : at + 20]), 200, **headers) for at in (0, 20, 40, 60, 80)]
-    with reading(in_turn([*pages, page(things())]), stream(paging=PageNumber(size=50))) as (read, _):
+    pages.append(page(things()))
+    with reading(lambda asked: pages[min(int(asked.query["page"]), 6) - 1], stream(paging=PageNumber(size=50))) as (read, _):
         assert ids(read) == numbers
 
 
@@ -158,7 +169,7 @@ def test_fewer_records_than_the_api_counts_are_an_error(last: dict[str, str]) ->
     """What the API counts and does not give is a named error at the end of any page, also where the last counts nothing."""
     pages = [page(things(1, 2), X_Total_Count="9"), page(things(3, 4), X_Total_Count="9"), page(things(), 200, **last)]
     for paging in (Offset(limit=2), Offset(limit=3)):
-        with reading(in_turn(pages), stream(paging=paging)) as (read, _):
+        with reading(lambda asked: pages[min(int(asked.query["offset"]) // 2, 2)], stream(paging=paging)) as (read, _):
             with pytest.raises(PagingError, match="counts 9 records and gave 4 until a page without any"):
                 ids(read)
             assert read.warnings == []
@@ -276,15 +287,52 @@ def test_next_link_to_another_host_gets_no_credential() -> None:
         assert other.asked == []
 
 
-def test_pages_are_fetched_only_when_asked_for() -> None:
-    """Memory is bounded by a page: the next request is made when the next batch is asked for; a dry run stops."""
-    pages = [page(things(1, next="a")), page(things(2, next="b")), page(things(3))]
+def test_pages_are_fetched_a_bounded_way_ahead() -> None:
+    """While a batch is worked on the next pages come, but no more than a few; a dry run asks for one."""
+    pages = [page(things(number, next=str(number))) for number in range(3 * AHEAD_PAGES)] + [page(things(99))]
     with reading(in_turn(pages), stream(paging=TOKEN)) as (read, server):
         batches = iter(read)
-        next(batches)
-        assert (len(server.asked), read.pages) == (1, 1)
-        next(batches)
-        assert (len(server.asked), read.pages) == (2, 2)
+        first = next(batches).fetched
+        wait_for(lambda: len(server.asked) == first + AHEAD_PAGES)
+        assert read.pages == first
+        rest = sum(batch.fetched for batch in batches)
+        assert (first + rest, read.pages) == (len(pages), len(pages))
+
+
+def test_small_pages_are_decoded_together() -> None:
+    """What pages have in common is read once: rows, rejects and drift are those of the pages one by one."""
+    bodies = [things(number, next=str(number)) for number in range(6)] + [things(6)]
+    for body in bodies:
+        body["data"].append({"id": "no number", "name": "x", "at": "2024-01-01T00:00:00Z", "extra": 1})  # type: ignore[attr-defined]
+    with reading(in_turn([page(body) for body in bodies]), stream(paging=TOKEN)) as (read, server):
+        batches = iter(read)
+        found = [next(batches)]
+        wait_for(lambda: len(server.asked) == len(bodies))
+        found += batches
+    assert [number for batch in found for number in batch.table["id"].to_pylist()] == list(range(7))
+    assert sum(len(batch.rejects) for batch in found) == read.drift.new["extra"] == read.pages == 7
+    assert len(found) < 7
+
+
+def test_counted_pages_are_asked_for_on_several_connections() -> None:
+    """Where the API counts its records, pages by offset are asked for at once, each once, and come in order."""
+    numbers = list(range(200))
+    together = threading.Barrier(4, timeout=20)
+
+    def answer(asked: Asked) -> Answer:
+        offset = int(asked.query["offset"])
+        if 10 <= offset < 170:
+            together.wait()  # nobody goes on alone
+        return page({**things(*numbers[offset : offset + 10]), "total": 200})
+
+    with reading(answer, stream(paging=Offset(limit=10, total_path="total")), limits=Limits(max_connections=4)) as (read, server):
+        assert ids(read) == numbers
+    assert sorted(int(asked.query["offset"]) for asked in server.asked) == list(range(0, 201, 10))
+
+
+def test_a_dry_run_asks_for_one_page() -> None:
+    """However many there are."""
+    pages = [page(things(1, next="a")), page(things(2))]
     with reading(in_turn(pages), stream(paging=TOKEN), max_pages=1) as (read, server):
         assert ids(read) == [1]
     assert len(server.asked) == 1
