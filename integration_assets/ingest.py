@@ -24,6 +24,7 @@ from integration_assets.spec.cursor import CursorValue, Slice, watermark
 from integration_assets.spec.receipt import Receipt
 from integration_assets.spec.records import DELETED, Batch, Reject, combine
 from integration_assets.spec.source import Source, Stream
+from integration_assets.spec.tenants import for_tenant
 from integration_assets.transform.technical import lake_schema, stamp
 from integration_assets.validate.drift import sentences
 from integration_assets.validate.gate import Gate
@@ -101,7 +102,7 @@ def ingest(feed: Feed, job: Job, watch: Watch = lambda _: None) -> Receipt:
 
     Raises the errors of `integration_assets.errors`; whatever is raised, nothing of the slice was committed.
     """
-    stream, schema = feed.stream, lake_schema(feed.contract)
+    stream, schema = feed.stream, lake_schema(feed.contract, _tenant_column(feed.stream))
     gate = Gate(feed.contract, _required(stream), stream.key)
     count, used, digest = Progress(stream.name, job), feed.client.usage.snapshot(), hashlib.sha256()
     pages = 1 if job.dry_run else None
@@ -171,7 +172,7 @@ def _seen(feed: Feed, job: Job) -> Seen:
     columns = [*feed.contract.arrow_schema.names, DELETED]
     seen = Seen(_identity(feed.stream), columns, row_hashes)
     if job.skip_known and feed.stream.cursor and _identity(feed.stream):
-        for rows in feed.table.known(columns, feed.stream.cursor.field, job.slice):
+        for rows in feed.table.known(columns, feed.stream.cursor.field, job.slice, _tenant_column(feed.stream)):
             seen.add(rows)
     return seen
 
@@ -180,6 +181,10 @@ def _required(stream: Stream) -> tuple[str, ...]:
     """Columns without which a row cannot be merged or placed: null there rejects the record, tombstones included."""
     names = [*stream.key, stream.version_column, stream.cursor.field if stream.cursor else None]
     return tuple(dict.fromkeys(name for name in names if name))
+
+
+def _tenant_column(stream: Stream) -> str | None:
+    return stream.tenants.column if stream.tenants else None
 
 
 def _identity(stream: Stream) -> tuple[str, ...]:
@@ -215,14 +220,15 @@ def _etag(feed: Feed, job: Job) -> str | None:
     last = job.base.receipt
     if not feed.stream.conditional or last is None or job.dry_run:
         return None
-    same = last.contract_hash == feed.contract.hash and last.endpoint == _endpoint(feed) and not last.rejected
+    same = last.contract_hash == feed.contract.hash and last.endpoint == _endpoint(feed, None) and not last.rejected
     return job.base.etag if same else None
 
 
-def _endpoint(feed: Feed) -> str:
+def _endpoint(feed: Feed, tenant: str | None) -> str:
     """What is asked, without secrets: address and fixed parameters."""
-    query = "&".join(f"{name}={value}" for name, value in sorted(feed.stream.params.items()))
-    return f"{feed.source.base_url}{feed.stream.path}{'?' if query else ''}{query}"
+    stream = for_tenant(feed.stream, tenant)
+    query = "&".join(f"{name}={value}" for name, value in sorted(stream.params.items()))
+    return f"{feed.source.base_url}{stream.path}{'?' if query else ''}{query}"
 
 
 def _clean(reject: Reject, client: SourceClient) -> Reject:
@@ -248,7 +254,7 @@ def _covered(stream: Stream, slice_: Slice, high: CursorValue | None) -> Slice |
     if not stream.cursor:
         return None
     timed = stream.cursor.kind == "timestamp"
-    reached = Slice(slice_.start, slice_.end if timed and slice_.end is not None else high)
+    reached = replace(slice_, end=slice_.end if timed and slice_.end is not None else high)
     return None if reached.end is None or reached.empty else reached
 
 
@@ -287,7 +293,7 @@ def _outcome(stream: Stream, job: Job, count: Progress, reading: Reading) -> str
 def _receipt(feed: Feed, job: Job, count: Progress, reading: Reading, spent: Usage, digest: str) -> Receipt:
     stream = feed.stream
     start, end = job.slice.to_json()
-    mark = Slice(watermark(job.base.finished, stream.origin)).to_json()[0]
+    mark = Slice(watermark(job.base.finished, stream.origin, job.slice.tenant)).to_json()[0]
     return Receipt(
         source=feed.source.name,
         stream=stream.name,
@@ -295,6 +301,7 @@ def _receipt(feed: Feed, job: Job, count: Progress, reading: Reading, spent: Usa
         outcome=_outcome(stream, job, count, reading),
         slice=(start, end),
         partition=job.partition,
+        tenant=job.slice.tenant,
         watermark_before=mark,
         watermark_after=mark,
         pages=reading.pages,
@@ -319,7 +326,7 @@ def _receipt(feed: Feed, job: Job, count: Progress, reading: Reading, spent: Usa
         drift=reading.drift.to_json(),
         reasons=tuple(count.reasons),
         warnings=(*reading.warnings, *sentences(reading.drift, count.fetched)),
-        endpoint=_endpoint(feed),
+        endpoint=_endpoint(feed, job.slice.tenant),
         etag=reading.etag if stream.conditional else None,
         content_hash=digest if stream.disposition == "replace" else None,
         version=None,

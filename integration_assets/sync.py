@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 
+from integration_assets.each_tenant import Failures, check_axis, tenants_of
 from integration_assets.errors import IntegrationError, PageTokenExpiredError, SliceTakenError, SpecError
 from integration_assets.extract.client import SourceClient
 from integration_assets.extract.limits import open_store
@@ -20,7 +21,7 @@ from integration_assets.spec.receipt import Receipt
 from integration_assets.spec.source import Source, Stream
 from integration_assets.stores import Say, Stores
 
-__all__ = ["Say", "Stores", "merge", "open_feeds", "outcome", "plan_slice", "sync", "target"]
+__all__ = ["Say", "Stores", "merge", "open_feeds", "outcome", "plan_slice", "sync", "target", "tenants_of"]
 
 _TRIES = 3
 _LOOK_BACK = 100
@@ -57,6 +58,7 @@ def sync(
     *,
     partitions: Sequence[str] | None = None,
     span: Slice | None = None,
+    tenants: Sequence[str] | None = None,
     afresh: bool = False,
     dry_run: bool = False,
     watch: Watch = lambda _: None,
@@ -67,19 +69,39 @@ def sync(
     span       : pull (again) this range; with partitions, this part of each.
     afresh     : land what the lake has as it is once more, and ask for a snapshot whatever its ETag says; a span always is.
     neither    : pull what is new: `[watermark - lookback, now - safety_lag)`.
+    tenants    : of these, who are not looked up in the API's listing; of all that there are when None. One that fails does not
+                 stop the others; when all had their turn, one error names those that failed.
     Raises the errors of `integration_assets.errors` with source and stream filled in; slices committed before stay.
     """
     wanted: list[tuple[str | None, Slice | None]]
     wanted = [(key, span) for key in partitions] if partitions is not None else [(None, span)]
-    for key, range_ in wanted:
-        try:
-            yield from _pull(feed, run_id, key, range_, afresh=afresh, dry_run=dry_run, watch=watch)
-        except IntegrationError as error:
-            raise error.at(feed.source.name, feed.stream.name) from error.__cause__
+    failures = Failures()
+    try:
+        listed = tenants is not None and feed.stream.tenants is not None and feed.stream.tenants.listing is not None
+        chosen = tuple(tenants or ()) if listed else tenants_of(feed, tenants)
+        # All by one clock: tenants that are done are then done to the same moment, and the lake notes them together.
+        now = feed.client.now() if chosen and feed.stream.cursor else None
+        for tenant in chosen or (None,):
+            with failures.of(tenant):
+                one = failures.feed(feed)
+                for key, range_ in wanted:
+                    yield from _pull(one, run_id, key, range_, tenant, now, afresh=afresh, dry_run=dry_run, watch=watch)
+        failures.end(len(chosen))
+    except IntegrationError as error:
+        raise error.at(feed.source.name, feed.stream.name) from error.__cause__
 
 
 def _pull(
-    feed: Feed, run_id: str, key: str | None, span: Slice | None, *, afresh: bool, dry_run: bool, watch: Watch
+    feed: Feed,
+    run_id: str,
+    key: str | None,
+    span: Slice | None,
+    tenant: str | None,
+    now: datetime | None,
+    *,
+    afresh: bool,
+    dry_run: bool,
+    watch: Watch,
 ) -> Iterator[Receipt]:
     """Plan one range and ingest it step by step, each on the lake's state of that moment.
 
@@ -87,10 +109,11 @@ def _pull(
     read again from its start, a few times.
     """
     planned = key is None and span is None
-    ahead = deque(steps(feed.stream.cursor, plan_slice(feed, key, span)))
+    ahead = deque(steps(feed.stream.cursor, plan_slice(feed, key, span, tenant, now)))
     tries = 0
     while ahead and not ahead[0].empty:
         base = feed.table.state()
+        check_axis(feed, base.finished)
         known = replace(base, etag=None) if afresh else base
         job = Job(ahead[0], known, run_id, key, skip_known=span is None and not afresh, dry_run=dry_run)
         try:
@@ -122,11 +145,16 @@ def _winner(feed: Feed, job: Job) -> Receipt | None:
     """The receipt of another run that finished the job's whole slice after the job was planned, if there is one."""
     planned_on = job.base.version if job.base.version is not None else -1
     since = [one for one in feed.table.receipts(limit=_LOOK_BACK) if one.version is not None and one.version > planned_on]
-    return next((one for one in since if Slice.from_json(one.slice).covers(job.slice)), None)
+    return next((one for one in since if Slice.from_json(one.slice, one.tenant).covers(job.slice)), None)
 
 
-def plan_slice(feed: Feed, key: str | None = None, span: Slice | None = None) -> Slice:
-    """The range that a sync of this stream would pull now. Asks the API for its clock where the source says so."""
+def plan_slice(
+    feed: Feed, key: str | None = None, span: Slice | None = None, tenant: str | None = None, now: datetime | None = None
+) -> Slice:
+    """The range that a sync of this stream, or of one tenant of it, would pull now.
+
+    now : by the API's clock, which is asked where the source says so when None.
+    """
     stream = feed.stream
     if key is not None and stream.partitions is None:
         raise SpecError(
@@ -143,20 +171,22 @@ def plan_slice(feed: Feed, key: str | None = None, span: Slice | None = None) ->
                 stream=stream.name,
                 remedy="Leave --from and --to out.",
             )
-        return Slice()
+        return Slice(tenant=tenant)
+    if span is not None:
+        span = replace(span, tenant=tenant)
+    now = now or feed.client.now()
     if stream.cursor.kind == "integer":
-        return span or plan(stream.cursor, feed.table.state().finished, stream.origin, feed.client.now())
-    now = feed.client.now()
+        return span or plan(stream.cursor, feed.table.state().finished, stream.origin, now, tenant)
     if key is None and span is None:
-        return plan(stream.cursor, feed.table.state().finished, stream.origin, now)
+        return plan(stream.cursor, feed.table.state().finished, stream.origin, now, tenant)
     asked = span or (stream.partitions.slice_of(key) if key is not None and stream.partitions else Slice())
-    return _until(asked, now - stream.cursor.safety_lag, feed)
+    return _until(replace(asked, tenant=tenant), now - stream.cursor.safety_lag, feed)
 
 
 def _until(asked: Slice, latest: datetime, feed: Feed) -> Slice:
     """`asked`, cut at `latest`: what has not happened yet cannot be finished."""
     end = latest if asked.end is None else min(asked.end, latest)
-    cut = Slice(asked.start, end)
+    cut = replace(asked, end=end)
     if cut.empty:
         raise SpecError(
             f"{asked} has not begun: the API's data is final up to {latest.isoformat()}",
@@ -176,6 +206,7 @@ def _taken(feed: Feed, job: Job, winner: Receipt) -> Receipt:
         outcome="taken",
         slice=(start, end),
         partition=job.partition,
+        tenant=job.slice.tenant,
         contract=feed.stream.contract_name,
         contract_hash=feed.contract.hash,
         warnings=(f"run {winner.run_id} committed {job.slice} while this one was pulling it; nothing was doubled",),
@@ -207,10 +238,14 @@ def merge(feed: Feed, stores: Stores, run_id: str) -> MergeResult:
 
 
 def outcome(receipts: Sequence[Receipt]) -> Receipt | None:
-    """Several slices' receipts as one account: counts summed, first and last boundary; None for none."""
+    """Several slices' receipts as one account: counts summed, first and last boundary; None for none.
+
+    An account of several tenants has no watermark, and its warnings say whose they are.
+    """
     if not receipts:
         return None
     first, last = receipts[0], receipts[-1]
+    mixed = len({receipt.tenant for receipt in receipts}) > 1
     summed = {
         name: sum(getattr(receipt, name) for receipt in receipts)
         for name in (
@@ -222,18 +257,20 @@ def outcome(receipts: Sequence[Receipt]) -> Receipt | None:
     for receipt in receipts:
         for kind, paths in receipt.drift.items():
             drift.setdefault(kind, Counter()).update(paths)
-    warnings = tuple(dict.fromkeys(warning for receipt in receipts for warning in receipt.warnings))
+    said = [f"{one.tenant}: {warning}" if mixed else warning for one in receipts for warning in one.warnings]
     reasons = tuple(dict.fromkeys(reason for receipt in receipts for reason in receipt.reasons))[:10]
     return replace(
         last,
         outcome="committed" if any(receipt.outcome == "committed" for receipt in receipts) else last.outcome,
         slice=(first.slice[0], last.slice[1]),
-        watermark_before=first.watermark_before,
+        tenant=None if mixed else last.tenant,
+        watermark_before=None if mixed else first.watermark_before,
+        watermark_after=None if mixed else last.watermark_after,
         reasons=reasons,
         # Plain dicts: a Counter does not survive dataclasses.asdict.
         drift={kind: dict(paths) for kind, paths in drift.items()},
         latency=dict(sum((Counter(receipt.latency) for receipt in receipts), Counter())),
-        warnings=warnings,
+        warnings=tuple(dict.fromkeys(said)),
         files=(),
         **summed,
     )

@@ -75,6 +75,8 @@ def page_from_arrow(
     columns = []
     for column in plan.columns:
         fitted = fit(read[column.name], column.type, column.format)
+        if fitted is not None and column.tenant is not None:
+            fitted = _of_tenant(fitted, column.tenant)
         if fitted is None:
             return None
         columns.append(fitted)
@@ -87,6 +89,12 @@ def page_from_arrow(
             _count_missing(plan, read, raw, at, count, drift)
         at += count
     return Batch(table, raw, (), len(structs)), drift
+
+
+def _of_tenant(values: pa.Array, tenant: str | int) -> pa.Array | None:
+    """The tenant's column, filled where it was not sent; None when a record is another tenant's."""
+    own = pa.scalar(tenant, values.type)
+    return pc.fill_null(values, own) if pc.all(pc.equal(values, own)).as_py() is not False else None
 
 
 def _at(array: pa.Array, path: Path) -> pa.Array:
@@ -132,7 +140,7 @@ def _count_new(array: pa.Array, shape: Shape, path: str, rows: Any, drift: Drift
 
 def _count_missing(plan: Plan, read: dict[str, pa.Array], raw: Sequence[bytes], at: int, count: int, drift: Drift) -> None:
     """Columns that are null throughout a page are looked at in its records: a field that is there as null is not missing."""
-    null = [column for column in plan.columns if read[column.name].null_count >= count]
+    null = [column for column in plan.columns if column.tenant is None and read[column.name].null_count >= count]
     doubted = [column for column in null if read[column.name].slice(at, count).null_count == count]
     for position in range(at, at + count):
         if not doubted:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,7 +45,9 @@ def assemble(plan: Plan, records: Records, drift: Drift) -> Batch:
     live = not all(deleted)
     for column in plan.columns:
         values = records.values(column.path)
-        if live and all(value is ABSENT for value in values):
+        if column.tenant is not None:
+            values = _of_tenant(column, values, text=plan.text)
+        elif live and all(value is ABSENT for value in values):
             drift.missing[column.shown] += total
         arrays[column.name], mismatches = _convert(column, values, text=plan.text)
         for position, mismatch in mismatches.items():
@@ -55,6 +57,8 @@ def assemble(plan: Plan, records: Records, drift: Drift) -> Batch:
             reasons[position].append(f"{where}: expected {mismatch.expected}, got {mismatch.shown}")
             anywhere = _INDEX.sub("[]", mismatch.path)
             drift.retyped[f"{column.shown}{anywhere}: expected {mismatch.expected}, got {mismatch.got}"] += 1
+        for position in _others(column, arrays[column.name], mismatches):
+            reasons[position].append(f"{column.shown}: is not the tenant that was asked for, got {repr(values[position])[:60]}")
     good = [position for position in range(len(records)) if position not in reasons]
     columns = [_column(arrays[column.name], column.type, good) for column in plan.columns]
     table = pa.table([*columns, pa.array([deleted[position] for position in good], pa.bool_())], schema=plan.schema)
@@ -80,6 +84,20 @@ def _tombstones(plan: Plan, records: Records, drift: Drift, reasons: dict[int, l
             reasons[position].append(f"{shown}: expected {expected}, got {repr(value)[:60]}")
         flags.append(same and value == mark)
     return flags
+
+
+def _of_tenant(column: Planned, values: list[Any], *, text: bool) -> list[Any]:
+    """The values as sent, the tenant's own where none was."""
+    own = str(column.tenant) if text else column.tenant
+    return [own if value is ABSENT or value is None else value for value in values]
+
+
+def _others(column: Planned, values: list[Any] | pa.Array, mismatches: Collection[int]) -> list[int]:
+    """Which records are another tenant's."""
+    if column.tenant is None:
+        return []
+    plain = values.to_pylist() if isinstance(values, pa.Array) else values
+    return [position for position, value in enumerate(plain) if value != column.tenant and position not in mismatches]
 
 
 def _convert(column: Planned, values: list[Any], *, text: bool) -> tuple[list[Any] | pa.Array, dict[int, Mismatch]]:

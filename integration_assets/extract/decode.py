@@ -84,10 +84,13 @@ class _Decoder:
         return DecodedPage(batch, drift, opened.value, opened.counted)
 
 
-def decoder_for(source: Source, stream: Stream, contract: Contract) -> Decoder:
-    """The decoder of a stream's pages. Raises `SpecError` naming a column whose type cannot be read."""
+def decoder_for(source: Source, stream: Stream, contract: Contract, tenant: str | None = None) -> Decoder:
+    """The decoder of a stream's pages, of one tenant's where it has them.
+
+    Raises `SpecError` naming a column whose type cannot be read.
+    """
     try:
-        plan = plan_for(stream, contract)
+        plan = plan_for(stream, contract, tenant)
     except SpecError as error:
         error.at(source.name, stream.name)
         raise

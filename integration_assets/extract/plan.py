@@ -12,6 +12,7 @@ from integration_assets.extract.values import Convert, converter
 from integration_assets.spec.contract import Contract, Path, parse_path
 from integration_assets.spec.records import DELETED
 from integration_assets.spec.source import Stream
+from integration_assets.spec.tenants import tenant_value
 
 ABSENT: Any = object()
 """There is no such field, as opposed to null."""
@@ -21,7 +22,10 @@ TEXT = "#text"
 
 @dataclass(frozen=True)
 class Planned:
-    """One column: where its value is and how it is made."""
+    """One column: where its value is and how it is made.
+
+    tenant : the value that all records of the slice have, sent or not: whose they are.
+    """
 
     name: str
     shown: str
@@ -30,6 +34,7 @@ class Planned:
     format: str | None
     convert: Convert
     needed: bool
+    tenant: str | int | None = None
 
 
 @dataclass
@@ -53,8 +58,9 @@ class Plan:
     text: bool
 
 
-def plan_for(stream: Stream, contract: Contract) -> Plan:
+def plan_for(stream: Stream, contract: Contract, tenant: str | None = None) -> Plan:
     """Work out a stream's decoding. Raises `SpecError` naming the stream and the column that cannot be read."""
+    whose = stream.tenants.column if stream.tenants and tenant is not None else None
     text = stream.format.kind in {"csv", "xml"}
     needed = {*stream.key, stream.version_column, stream.cursor.field if stream.cursor else None}
     columns = []
@@ -67,7 +73,14 @@ def plan_for(stream: Stream, contract: Contract) -> Plan:
             raise
         columns.append(
             Planned(
-                column.name, show(column.path), column.path, column.type, column.format, convert, needed=column.name in needed
+                column.name,
+                show(column.path),
+                column.path,
+                column.type,
+                column.format,
+                convert,
+                needed=column.name in needed,
+                tenant=tenant_value(tenant, column.type) if tenant is not None and column.name == whose else None,
             )
         )
     tombstone = (parse_path(stream.tombstone.path), stream.tombstone.value) if stream.tombstone else None

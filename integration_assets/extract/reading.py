@@ -17,6 +17,7 @@ from integration_assets.spec.contract import Contract
 from integration_assets.spec.cursor import Slice
 from integration_assets.spec.records import Batch, Drift
 from integration_assets.spec.source import Source, Stream
+from integration_assets.spec.tenants import for_tenant
 
 AHEAD_PAGES = 8
 """Pages that are fetched ahead of the one that is worked on."""
@@ -72,12 +73,13 @@ class Reading:
         self.unchanged = False
         self.etag = etag
         self.warnings: list[str] = []
+        stream = for_tenant(stream, slice_.tenant)
         self._client = client
         self._source = source
         self._stream = stream
         self._asked_etag = etag if stream.conditional else None
         self._max_pages = max_pages
-        self._decoder = decoder_for(source, stream, contract)
+        self._decoder = decoder_for(source, stream, contract, slice_.tenant)
         params: Params = {**stream.params, **(stream.cursor.query(slice_) if stream.cursor else {})}
         self._pager = pager_for(stream, params, self.warnings.append)
 

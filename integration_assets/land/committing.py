@@ -73,10 +73,11 @@ def commit(store: Store, proposal: Proposal, base: LakeState) -> Receipt:
 
 def _write(table: DeltaTable, state: LakeState, proposal: Proposal) -> None:
     finished = finish(state.finished, proposal.slice) if proposal.slice is not None else state.finished
-    mark = watermark(finished, proposal.origin)
+    tenant = proposal.receipt.tenant
+    mark = watermark(finished, proposal.origin, tenant)
     receipt = replace(
         proposal.receipt,
-        watermark_before=Slice(watermark(state.finished, proposal.origin)).to_json()[0],
+        watermark_before=Slice(watermark(state.finished, proposal.origin, tenant)).to_json()[0],
         watermark_after=Slice(mark).to_json()[0],
         files=tuple(file.path for file in proposal.files),
         etag=proposal.etag,
@@ -87,7 +88,7 @@ def _write(table: DeltaTable, state: LakeState, proposal: Proposal) -> None:
         [file.add() for file in proposal.files],
         mode="append",
         schema=table.schema(),
-        commit_properties=properties(after, proposal.ticket, mark),
+        commit_properties=properties(after, proposal.ticket, mark, tenant),
     )
 
 
@@ -104,7 +105,7 @@ def _settle(store: Store, version: int, state: LakeState, base: LakeState, propo
     if len(won) < state.sequence - base.sequence:
         raise _taken(proposal, None)
     for entry in won:
-        if entry.state.receipt is None or _clash(entry.state.receipt, proposal.slice):
+        if entry.state.receipt is None or _clash(entry.state.receipt, proposal):
             raise _taken(proposal, entry.state.receipt)
     return None
 
@@ -120,14 +121,11 @@ def _landed(store: Store, after: int, name: str) -> Receipt | None:
     return next((entry.state.receipt for entry in newer(store, after) if entry.ticket == name), None)
 
 
-def _clash(winner: Receipt, slice_: Slice | None) -> bool:
-    """Whether another run's receipt covers some of our slice. Snapshots, which have no slice, always clash."""
-    if slice_ is None:
-        return True
-    theirs = Slice.from_json(winner.slice)
-    highest_start = max((s for s in (theirs.start, slice_.start) if s is not None), default=None)
-    lowest_end = min((s for s in (theirs.end, slice_.end) if s is not None), default=None)
-    return not Slice(highest_start, lowest_end).empty
+def _clash(winner: Receipt, proposal: Proposal) -> bool:
+    """Whether another run's receipt covers some of our slice. Snapshots, which have no slice, clash with all of their tenant."""
+    if winner.tenant != proposal.receipt.tenant:
+        return False
+    return proposal.slice is None or Slice.from_json(winner.slice, winner.tenant).overlaps(proposal.slice)
 
 
 def _taken(proposal: Proposal, winner: Receipt | None) -> SliceTakenError:

@@ -176,12 +176,17 @@ class LakeTable:
             table = self._existing()
             table.create_write_transaction([file.add() for file in files], mode="append", schema=table.schema())
 
-    def known(self, columns: Sequence[str], cursor_field: str, slice_: Slice) -> Iterator[pa.Table]:
-        """`columns` of the rows whose `cursor_field` lies in `[slice_.start, slice_.end)`, in tables of 64 Ki rows at most."""
+    def known(
+        self, columns: Sequence[str], cursor_field: str, slice_: Slice, tenant_column: str | None = None
+    ) -> Iterator[pa.Table]:
+        """`columns` of the rows whose `cursor_field` lies in `[slice_.start, slice_.end)`, in tables of 64 Ki rows at most.
+
+        tenant_column : where the slice's tenant is; other tenants' files are not even opened.
+        """
         table = self._store.open()
         if table is None:
             return
-        yield from reading.known(self._store, table, columns, cursor_field, slice_)
+        yield from reading.known(self._store, table, columns, cursor_field, slice_, tenant_column)
 
     def files(self, after: int | None, upto: int | None = None) -> list[LakeFile]:
         """The data files that versions in `(after, upto]` added, in version order; `upto` None is the newest version.

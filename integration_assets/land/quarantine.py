@@ -34,6 +34,7 @@ SCHEMA = pa.schema(
         ("slice_start", pa.string()),
         ("slice_end", pa.string()),
         ("partition", pa.string()),
+        ("tenant", pa.string()),
         ("run_id", pa.string()),
         ("contract_hash", pa.string()),
         ("rejected_at", _TIME),
@@ -45,7 +46,7 @@ _BATCH = 1_000
 
 @dataclass(frozen=True)
 class Rejected:
-    """A record in quarantine. `payload` is what the API sent, byte by byte; `identity` names source, stream and payload."""
+    """A record in quarantine. `payload` is what the API sent, byte by byte; `identity` names whose record it is, and it."""
 
     identity: str
     payload: bytes
@@ -58,9 +59,10 @@ class Rejected:
     rejected_at: datetime
 
 
-def identity(source: str, stream: str, payload: bytes) -> str:
-    """The SHA-256 of source, stream and payload, in hex."""
-    return hashlib.sha256(b"\0".join((source.encode(), stream.encode(), payload))).hexdigest()
+def identity(source: str, stream: str, payload: bytes, tenant: str | None = None) -> str:
+    """The SHA-256 of source, stream, tenant if there is one, and payload, in hex."""
+    whose = () if tenant is None else (tenant.encode(),)
+    return hashlib.sha256(b"\0".join((source.encode(), stream.encode(), *whose, payload))).hexdigest()
 
 
 class Quarantine:
@@ -144,7 +146,7 @@ def _row(
 ) -> dict[str, object]:
     start, end = _ends(slice_)
     return {
-        "identity": identity(source, stream, reject.payload),
+        "identity": identity(source, stream, reject.payload, slice_.tenant),
         "source": source,
         "stream": stream,
         "payload": reject.payload,
@@ -154,6 +156,7 @@ def _row(
         "slice_start": start,
         "slice_end": end,
         "partition": partition,
+        "tenant": slice_.tenant,
         "run_id": run_id,
         "contract_hash": contract_hash,
         "rejected_at": datetime.now(UTC),
@@ -173,7 +176,7 @@ def _end(text: str | None) -> str | int | None:
 def _stored(table: LakeTable, slice_: Slice, contract_hash: str) -> set[str]:
     """The identities that the same slice and contract put here before."""
     start, end = _ends(slice_)
-    wanted = (("slice_start", start), ("slice_end", end), ("contract_hash", contract_hash))
+    wanted = (("slice_start", start), ("slice_end", end), ("contract_hash", contract_hash), ("tenant", slice_.tenant))
     found: set[str] = set()
     for batch in table.scan(table.snapshot_files(), ["identity", *(column for column, _ in wanted)]):
         masks = [
@@ -190,7 +193,7 @@ def _rejected(row: dict[str, Any]) -> Rejected:
         payload=bytes(row["payload"]),
         reasons=tuple(row["reasons"]),
         key=row["key"],
-        slice=Slice.from_json((_end(row["slice_start"]), _end(row["slice_end"]))),
+        slice=Slice.from_json((_end(row["slice_start"]), _end(row["slice_end"])), row["tenant"]),
         partition=row["partition"],
         run_id=str(row["run_id"]),
         contract_hash=str(row["contract_hash"]),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import unquote
@@ -17,6 +17,7 @@ from deltalake import DeltaTable
 
 from integration_assets.land.store import Store, VersionsGoneError
 from integration_assets.spec.cursor import CursorValue, Slice
+from integration_assets.spec.tenants import tenant_value
 
 BATCH_ROWS = 64 * 1024
 # deltalake's own writer (compaction) cuts a timestamp's bound down to milliseconds, so a maximum may be that much too low.
@@ -112,20 +113,63 @@ def _align(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
-def known(store: Store, table: DeltaTable, columns: Sequence[str], cursor_field: str, slice_: Slice) -> Iterator[pa.Table]:
-    """`columns` of the rows whose `cursor_field` lies in the slice; files and row groups that cannot hold any are skipped."""
+@dataclass(frozen=True)
+class Wanted:
+    """Which rows are read: those whose cursor lies in the slice, and where the stream has tenants, of the slice's tenant."""
+
+    cursor: str
+    slice: Slice
+    column: str | None = None
+    tenant: str | int | None = None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that decide."""
+        return (self.cursor,) if self.column is None else (self.cursor, self.column)
+
+    def may_be_in(self, bounds: Mapping[str, tuple[Any, Any]]) -> bool:
+        """Whether rows with these lowest and highest values by column can be among them; None is not known."""
+        if not _may_hold(*bounds[self.cursor], self.slice):
+            return False
+        low, high = bounds[self.column] if self.column is not None else (None, None)
+        return (low is None or low <= self.tenant) and (high is None or high >= self.tenant)
+
+    def among(self, rows: pa.Table) -> pa.ChunkedArray:
+        """A mask of them."""
+        values = rows.column(self.cursor)
+        mask = pc.is_valid(values)
+        if self.slice.start is not None:
+            mask = pc.and_(mask, pc.greater_equal(values, pa.scalar(self.slice.start, values.type)))
+        if self.slice.end is not None:
+            mask = pc.and_(mask, pc.less(values, pa.scalar(self.slice.end, values.type)))
+        if self.column is not None:
+            whose = rows.column(self.column)
+            mask = pc.and_(mask, pc.fill_null(pc.equal(whose, pa.scalar(self.tenant, whose.type)), fill_value=False))
+        return mask
+
+
+def known(
+    store: Store, table: DeltaTable, columns: Sequence[str], cursor_field: str, slice_: Slice, tenant_column: str | None = None
+) -> Iterator[pa.Table]:
+    """`columns` of the rows whose `cursor_field` lies in the slice; files and row groups that cannot hold any are skipped.
+
+    tenant_column : where the slice's tenant is, for a stream that has tenants.
+    """
     schema = arrow_schema(table)
-    read = pa.schema([schema.field(name) for name in dict.fromkeys([*columns, cursor_field])])
+    wanted = Wanted(cursor_field, slice_)
+    if tenant_column is not None and slice_.tenant is not None:
+        wanted = replace(wanted, column=tenant_column, tenant=tenant_value(slice_.tenant, schema.field(tenant_column).type))
+    read = pa.schema([schema.field(name) for name in dict.fromkeys([*columns, *wanted.columns])])
     for row in active(table):
-        if not _may_hold(row.get(f"min.{cursor_field}"), _highest(row.get(f"max.{cursor_field}")), slice_):
+        if not wanted.may_be_in({name: (row.get(f"min.{name}"), _highest(row.get(f"max.{name}"))) for name in wanted.columns}):
             continue
         with store.guard("read"), _open(store, row["path"]) as file:
-            if cursor_field not in file.schema_arrow.names:
+            if not set(wanted.columns) <= set(file.schema_arrow.names):
                 continue
             names = [name for name in read.names if name in file.schema_arrow.names]
-            for batch in file.iter_batches(BATCH_ROWS, columns=names, row_groups=_groups(file, cursor_field, slice_)):
+            for batch in file.iter_batches(BATCH_ROWS, columns=names, row_groups=_groups(file, wanted)):
                 rows = pa.Table.from_batches([_align(batch, read)])
-                yield rows.filter(_inside(rows.column(cursor_field), slice_)).select(list(columns))
+                yield rows.filter(wanted.among(rows)).select(list(columns))
 
 
 def _highest(bound: CursorValue | None) -> CursorValue | None:
@@ -144,22 +188,17 @@ def _may_hold(low: CursorValue | None, high: CursorValue | None, slice_: Slice) 
     return not (before or after)
 
 
-def _groups(file: pq.ParquetFile, name: str, slice_: Slice) -> list[int]:
+def _groups(file: pq.ParquetFile, wanted: Wanted) -> list[int]:
+    """The row groups that may hold wanted rows."""
     footer = file.metadata
-    position = next(i for i in range(footer.num_columns) if footer.schema.column(i).path == name)
-    chosen = []
-    for number in range(footer.num_row_groups):
-        found = footer.row_group(number).column(position).statistics
-        bounded = found is not None and found.has_min_max
-        if not bounded or _may_hold(found.min, found.max, slice_):
-            chosen.append(number)
-    return chosen
+    places = {footer.schema.column(i).path: i for i in range(footer.num_columns)}
 
+    def bounds(number: int, name: str) -> tuple[Any, Any]:
+        found = footer.row_group(number).column(places[name]).statistics
+        return (found.min, found.max) if found is not None and found.has_min_max else (None, None)
 
-def _inside(column: pa.ChunkedArray, slice_: Slice) -> pa.ChunkedArray:
-    mask = pc.is_valid(column)
-    if slice_.start is not None:
-        mask = pc.and_(mask, pc.greater_equal(column, pa.scalar(slice_.start, column.type)))
-    if slice_.end is not None:
-        mask = pc.and_(mask, pc.less(column, pa.scalar(slice_.end, column.type)))
-    return mask
+    return [
+        number
+        for number in range(footer.num_row_groups)
+        if wanted.may_be_in({name: bounds(number, name) for name in wanted.columns})
+    ]

@@ -6,23 +6,27 @@ Where it lives, and why it survives:
 - Our maintenance commits (schema, compaction, vacuum, deletion) carry the newest state along, so that it is still there
   when older log entries are cleaned. The sequence number tells the true state from one that a maintenance commit carried
   past a newer commit: only metadata whose sequence equals the table's application transaction counts.
-- Application transactions survive checkpoints and log cleaning. They hold the sequence, the watermark and whether ranges
-  are finished at all; from them the state is rebuilt when every commit with metadata is gone.
+- Application transactions survive checkpoints and log cleaning. They hold the sequence, each tenant's watermark and whether
+  ranges are finished at all; from them the state is rebuilt when every commit with metadata is gone.
+
+Tenants whose finished ranges are equal are written together: after a sync of all of them that is most, so that a commit
+stays small however many there are.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from operator import itemgetter
 from typing import Any
 
 from deltalake import CommitProperties, DeltaTable, Transaction
 
 from integration_assets.errors import LakeError
 from integration_assets.land.store import Store
-from integration_assets.spec.cursor import CursorValue, Slice
+from integration_assets.spec.cursor import CursorValue, Slice, of
 from integration_assets.spec.receipt import Receipt
 
 META = "integration_assets"
@@ -39,7 +43,7 @@ class LakeState:
 
     version  : the table's version this was read at; None if there is no table yet.
     sequence : how many commits of ours there were; 0 for none.
-    finished : disjoint finished ranges in ascending order.
+    finished : disjoint finished ranges in ascending order, tenant by tenant.
     receipt  : the newest one, None if there is none or its log entry is gone.
     """
 
@@ -64,12 +68,15 @@ class Entry:
     carried: bool
 
 
-def properties(state: LakeState, ticket: str, watermark: CursorValue | None) -> CommitProperties:
-    """The commit properties that make `state` the table's own; a racing commit with the same sequence is refused."""
+def properties(state: LakeState, ticket: str, watermark: CursorValue | None, tenant: str | None = None) -> CommitProperties:
+    """The commit properties that make `state` the table's own; a racing commit with the same sequence is refused.
+
+    watermark : the one that the commit may have moved: the tenant's, or the stream's.
+    """
     transactions = [Transaction(SEQUENCE, state.sequence), Transaction(RANGES, len(state.finished))]
     if watermark is not None:
         kind, number = _to_number(watermark)
-        transactions.append(Transaction(WATERMARK[kind], number))
+        transactions.append(Transaction(WATERMARK[kind] + ("" if tenant is None else f"/{tenant}"), number))
     return CommitProperties(custom_metadata=_dump(state, ticket), app_transactions=transactions)
 
 
@@ -111,7 +118,7 @@ def newer(store: Store, version: int) -> Iterator[Entry]:
 def _dump(state: LakeState, ticket: str) -> dict[str, str]:
     body = {
         "sequence": state.sequence,
-        "finished": [done.to_json() for done in state.finished],
+        **_dump_finished(state.finished),
         "etag": state.etag,
         "content_hash": state.content_hash,
         "ticket": ticket,
@@ -120,6 +127,30 @@ def _dump(state: LakeState, ticket: str) -> dict[str, str]:
     if state.receipt:
         metadata[META_RECEIPT] = state.receipt.to_json()
     return metadata
+
+
+def _dump_finished(finished: Sequence[Slice]) -> dict[str, Any]:
+    """`{"finished": [[start, end], …]}`, and with tenants `"tenants": [[[tenant, …], [[start, end], …]], …]` beside it."""
+    by_tenant: dict[str, list[Slice]] = {}
+    for done in finished:
+        if done.tenant is not None:
+            by_tenant.setdefault(done.tenant, []).append(done)
+    alike: dict[str, tuple[list[str], Any]] = {}
+    for tenant, ranges in by_tenant.items():
+        pairs = [done.to_json() for done in ranges]
+        alike.setdefault(json.dumps(pairs), ([], pairs))[0].append(tenant)
+    body: dict[str, Any] = {"finished": [done.to_json() for done in of(finished, None)]}
+    return body | ({"tenants": list(alike.values())} if alike else {})
+
+
+def _load_finished(body: Mapping[str, Any]) -> tuple[Slice, ...]:
+    finished = [Slice.from_json(pair) for pair in body["finished"]]
+    listed = [
+        (tenant, [Slice.from_json(pair, tenant) for pair in pairs])
+        for tenants, pairs in body.get("tenants", ())
+        for tenant in tenants
+    ]
+    return (*finished, *(done for _, ranges in sorted(listed, key=itemgetter(0)) for done in ranges))
 
 
 def _entry(version: int, actions: Iterable[dict[str, Any]]) -> Iterator[Entry]:
@@ -136,19 +167,19 @@ def _parse(version: int, info: dict[str, Any]) -> Entry:
     # A commit cannot know its own number beforehand; a carried receipt has that of its own commit.
     if receipt and not carried:
         receipt = replace(receipt, version=version)
-    finished = tuple(Slice.from_json(pair) for pair in body["finished"])
-    state = LakeState(version, body["sequence"], finished, body["etag"], body["content_hash"], receipt)
+    state = LakeState(version, body["sequence"], _load_finished(body), body["etag"], body["content_hash"], receipt)
     return Entry(version, state, body["ticket"], carried)
 
 
 def _rebuilt(store: Store, table: DeltaTable, version: int, sequence: int) -> LakeState:
-    """The state from application transactions alone: one range up to the watermark. Ranges beyond a gap are read again."""
-    finished: Sequence[Slice] | None = () if table.transaction_version(RANGES) == 0 else None
-    for kind, app in WATERMARK.items():
-        number = table.transaction_version(app)
-        if number is not None:
-            finished = (Slice(None, _from_number(kind, number)),)
-    if finished is None:
+    """The state from application transactions alone: one range up to each watermark. Ranges beyond a gap are read again."""
+    finished: list[Slice] = []
+    for app, number in sorted(store.transactions(version).items()):
+        name, _, tenant = app.partition("/")
+        for kind, mark in WATERMARK.items():
+            if name == mark:
+                finished.append(Slice(None, _from_number(kind, number), tenant or None))
+    if not finished and table.transaction_version(RANGES) != 0:
         raise LakeError(
             f"the table at {store.uri} has had {sequence} commits, and no log entry or transaction tells its finished slices",
             remedy="Restore its _delta_log from a backup, or move the table away and sync again.",

@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any
 
 import pyarrow.fs as pafs
+import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 from deltalake.fs import DeltaStorageHandler
@@ -76,6 +77,31 @@ class Store:
             except FileNotFoundError:
                 return None
         return [json.loads(line) for line in text.splitlines() if line.strip()]
+
+    def transactions(self, version: int) -> dict[str, int]:
+        """The application transactions at `version` with their numbers: deltalake answers only for a name that is known."""
+        found: dict[str, int] = {}
+        with self.guard("read"):
+            checkpoint = self._checkpoint(version)
+            for path in checkpoint[1] if checkpoint else ():
+                with self.files.open_input_file(path) as file:
+                    rows = pq.read_table(file, columns=["txn"]).column("txn").to_pylist()
+                found |= {row["appId"]: row["version"] for row in rows if row}
+        for number in range(checkpoint[0] + 1 if checkpoint else 0, version + 1):
+            for action in self.log_entry(number) or ():
+                if "txn" in action:
+                    found[action["txn"]["appId"]] = action["txn"]["version"]
+        return found
+
+    def _checkpoint(self, version: int) -> tuple[int, list[str]] | None:
+        """The version and the files of the newest checkpoint that is not after `version`."""
+        by_version: dict[int, list[str]] = {}
+        for info in self.files.get_file_info(pafs.FileSelector("_delta_log")):
+            name = info.path.rpartition("/")[2]
+            number = name.partition(".")[0]
+            if ".checkpoint." in name and name.endswith(".parquet") and number.isdigit() and int(number) <= version:
+                by_version.setdefault(int(number), []).append(f"_delta_log/{name}")
+        return max(by_version.items()) if by_version else None
 
     def delete(self, path: str) -> None:
         """Delete a file; it may be gone already."""

@@ -19,6 +19,7 @@ from deltalake.transaction import AddAction
 
 from integration_assets.errors import IntegrationError, LakeError
 from integration_assets.land.store import Store
+from integration_assets.spec.records import TENANT
 
 ROW_GROUP_ROWS = 128 * 1024
 ROW_GROUP_BYTES = 64 * 2**20
@@ -173,7 +174,8 @@ def _repetitive(table: pa.Table) -> list[str]:
 def statistics(footer: pq.FileMetaData, schema: pa.Schema) -> str:
     """Delta's statistics of a file, as JSON: rows, and min, max and nulls of whole numbers, dates and timestamps.
 
-    Text is left out on purpose: the log is kept for years, and a record that is deleted must not live on in it.
+    Text is left out on purpose: the log is kept for years, and a record that is deleted must not live on in it. Tenants' keys
+    are in the log anyway, with their watermarks.
     """
     lows: dict[str, int | str] = {}
     highs: dict[str, int | str] = {}
@@ -197,11 +199,14 @@ def statistics(footer: pq.FileMetaData, schema: pa.Schema) -> str:
 
 
 def skipping_columns(schema: pa.Schema) -> Sequence[str]:
-    """The columns whose statistics are kept."""
+    """The columns whose statistics are kept; text only where the schema says that it is a tenant's key and no person's data."""
     return [
         field.name
         for field in schema
-        if pa.types.is_integer(field.type) or pa.types.is_date32(field.type) or pa.types.is_timestamp(field.type)
+        if pa.types.is_integer(field.type)
+        or pa.types.is_date32(field.type)
+        or pa.types.is_timestamp(field.type)
+        or TENANT in (field.metadata or {})
     ]
 
 

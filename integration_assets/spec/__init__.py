@@ -14,6 +14,7 @@ from integration_assets.spec.partitions import Partitions
 from integration_assets.spec.probe import ConditionalProbe, Probe, ValueProbe
 from integration_assets.spec.receipt import Receipt
 from integration_assets.spec.source import Source, Stream, Tombstone
+from integration_assets.spec.tenants import Listing, Tenants
 
 __all__ = [
     "ApiKeyHeader",
@@ -33,6 +34,7 @@ __all__ = [
     "Json",
     "Kafka",
     "Limits",
+    "Listing",
     "Ndjson",
     "NextLink",
     "NoAuth",
@@ -51,6 +53,7 @@ __all__ = [
     "StandardWebhooks",
     "Stream",
     "Stripe",
+    "Tenants",
     "Token",
     "Tombstone",
     "ValueProbe",

@@ -22,6 +22,7 @@ import pyarrow as pa
 from integration_assets.errors import SpecError
 from integration_assets.spec.inline import InlineContract
 from integration_assets.spec.paths import FORMATS, Path, parse_path
+from integration_assets.spec.tenants import check_column
 
 if TYPE_CHECKING:
     from integration_assets.spec.source import Source, Stream
@@ -212,6 +213,10 @@ def check_stream(source: Source, stream: Stream) -> Contract:
                 field=setting,
                 remedy=f"Its columns are: {', '.join(names)}.",
             )
+    try:
+        check_column(stream, contract)
+    except SpecError as error:
+        raise error.at(source.name, stream.name) from None
     if stream.cursor:
         type_ = contract.column(stream.cursor.field).type
         fits = pa.types.is_timestamp(type_) if stream.cursor.kind == "timestamp" else pa.types.is_integer(type_)

@@ -3,6 +3,9 @@
 A slice is a half-open range `[start, end)` on a stream's cursor axis. The lake remembers which slices are finished, as
 disjoint ranges; the watermark is the end of the range that reaches back to the stream's origin without a gap, so it
 moves only along the contiguous frontier, whatever order the slices finish in.
+
+Where an API keeps the data of several tenants apart, each has an axis of its own: slices of different tenants have nothing
+to do with each other.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import reduce
 from typing import Literal
 
 from pydantic import model_validator
@@ -130,10 +134,11 @@ def _coarseness(pattern: str) -> timedelta:
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """`[start, end)` on a cursor axis; None is open. `Slice()` is the whole stream."""
+    """`[start, end)` on a cursor axis, the stream's or that of one tenant; None is open. `Slice()` is the whole stream."""
 
     start: CursorValue | None = None
     end: CursorValue | None = None
+    tenant: str | None = None
 
     @property
     def empty(self) -> bool:
@@ -142,26 +147,36 @@ class Slice:
 
     def touches(self, other: Slice) -> bool:
         """Whether the two overlap or meet, so that together they are one range."""
-        return not _after(self.start, other.end) and not _after(other.start, self.end)
+        return self.tenant == other.tenant and not _after(self.start, other.end) and not _after(other.start, self.end)
+
+    def overlaps(self, other: Slice) -> bool:
+        """Whether some value can lie in both."""
+        if self.tenant != other.tenant:
+            return False
+        starts = [start for start in (self.start, other.start) if start is not None]
+        ends = [end for end in (self.end, other.end) if end is not None]
+        return not Slice(reduce(_higher, starts) if starts else None, reduce(_lower, ends) if ends else None).empty
 
     def covers(self, other: Slice) -> bool:
         """Whether all of `other` lies inside."""
+        if self.tenant != other.tenant:
+            return False
         starts = self.start is None or (other.start is not None and not _less(other.start, self.start))
         ends = self.end is None or (other.end is not None and not _less(self.end, other.end))
         return starts and ends
 
     def __str__(self) -> str:
-        """`[start, end)`, with … for an open side."""
-        return f"[{_show(self.start)}, {_show(self.end)})"
+        """`[start, end)`, with … for an open side, and whose it is."""
+        return f"[{_show(self.start)}, {_show(self.end)})" + (f" of {self.tenant}" if self.tenant is not None else "")
 
     def to_json(self) -> list[str | int | None]:
-        """`[start, end]`; timestamps as ISO 8601 text."""
+        """`[start, end]`; timestamps as ISO 8601 text. The tenant is kept beside it."""
         return [_dump(self.start), _dump(self.end)]
 
     @classmethod
-    def from_json(cls, pair: Sequence[str | int | None]) -> Slice:
+    def from_json(cls, pair: Sequence[str | int | None], tenant: str | None = None) -> Slice:
         """The inverse of `to_json`."""
-        return cls(_load(pair[0]), _load(pair[1]))
+        return cls(_load(pair[0]), _load(pair[1]), tenant)
 
 
 def _show(value: CursorValue | None) -> str:
@@ -203,11 +218,11 @@ def _higher(a: CursorValue, b: CursorValue) -> CursorValue:
 
 
 def finish(finished: Iterable[Slice], done: Slice) -> tuple[Slice, ...]:
-    """Add a finished slice: disjoint ranges in ascending order, neighbours joined."""
+    """Add a finished slice: disjoint ranges in ascending order, tenant by tenant, neighbours joined."""
     apart: list[Slice] = []
     for other in finished:
         if other.touches(done):
-            done = Slice(_least(other.start, done.start), _most(other.end, done.end))
+            done = Slice(_least(other.start, done.start), _most(other.end, done.end), done.tenant)
         else:
             apart.append(other)
     return tuple(sorted([*apart, done], key=_sort_key))
@@ -221,48 +236,56 @@ def _most(a: CursorValue | None, b: CursorValue | None) -> CursorValue | None:
     return None if a is None or b is None else _higher(a, b)
 
 
-def _sort_key(slice_: Slice) -> float:
+def _sort_key(slice_: Slice) -> tuple[str, float]:
+    tenant = slice_.tenant or ""
     match slice_.start:
         case None:
-            return float("-inf")
+            return tenant, float("-inf")
         case datetime() as moment:
-            return moment.timestamp()
+            return tenant, moment.timestamp()
         case number:
-            return number
+            return tenant, number
 
 
-def watermark(finished: Sequence[Slice], origin: CursorValue | None) -> CursorValue | None:
-    """The end of the contiguous frontier from `origin`; None while nothing reaches back to it."""
-    for done in finished:
+def of(finished: Iterable[Slice], tenant: str | None) -> tuple[Slice, ...]:
+    """The finished ranges of one tenant; of the stream itself, which has no tenants, for None."""
+    return tuple(done for done in finished if done.tenant == tenant)
+
+
+def watermark(finished: Iterable[Slice], origin: CursorValue | None, tenant: str | None = None) -> CursorValue | None:
+    """The end of the tenant's contiguous frontier from `origin`; None while nothing reaches back to it."""
+    for done in of(finished, tenant):
         begins = done.start is None or (origin is not None and not _less(origin, done.start))
         if begins and (origin is None or done.end is None or _less(origin, done.end)):
             return done.end
     return None
 
 
-def gaps(finished: Sequence[Slice], origin: CursorValue | None) -> tuple[Slice, ...]:
-    """The unfinished ranges between `origin` and the last finished slice."""
+def gaps(finished: Iterable[Slice], origin: CursorValue | None, tenant: str | None = None) -> tuple[Slice, ...]:
+    """The unfinished ranges between `origin` and the tenant's last finished slice."""
     holes = []
     reached = origin
-    for position, done in enumerate(finished):
+    for position, done in enumerate(of(finished, tenant)):
         first = position == 0 and origin is None
         if not first and done.start is not None and (reached is None or _less(reached, done.start)):
-            holes.append(Slice(reached, done.start))
+            holes.append(Slice(reached, done.start, tenant))
         if first and done.start is not None:
-            holes.append(Slice(None, done.start))
+            holes.append(Slice(None, done.start, tenant))
         reached = done.end if reached is None or done.end is None else _higher(reached, done.end)
     return tuple(holes)
 
 
-def plan(cursor: Cursor | None, finished: Sequence[Slice], origin: CursorValue | None, now: datetime) -> Slice:
-    """The slice of a sync without partition: `[watermark - lookback, now - safety_lag)`."""
+def plan(
+    cursor: Cursor | None, finished: Iterable[Slice], origin: CursorValue | None, now: datetime, tenant: str | None = None
+) -> Slice:
+    """The slice of a sync without partition: `[watermark - lookback, now - safety_lag)` on the tenant's axis."""
     if cursor is None:
-        return Slice()
-    mark = watermark(finished, origin)
+        return Slice(tenant=tenant)
+    mark = watermark(finished, origin, tenant)
     start = origin if mark is None else _minus(mark, cursor.lookback) if cursor.lookback else mark
     if start is not None and origin is not None:
         start = _higher(start, origin)
-    return Slice(start, now - cursor.safety_lag if cursor.kind == "timestamp" else None)
+    return Slice(start, now - cursor.safety_lag if cursor.kind == "timestamp" else None, tenant)
 
 
 def steps(cursor: Cursor | None, whole: Slice) -> Iterator[Slice]:
@@ -273,5 +296,5 @@ def steps(cursor: Cursor | None, whole: Slice) -> Iterator[Slice]:
     start = whole.start
     while _less(start, whole.end):
         end = _lower(_plus(start, cursor.step), whole.end)
-        yield Slice(start, end)
+        yield Slice(start, end, whole.tenant)
         start = end

@@ -17,6 +17,7 @@ class Receipt:
     outcome   : `committed` (rows landed), `empty` (nothing new, the frontier may have moved), `unchanged` (the API said
                 304, or the same snapshot again), `taken` (another run committed the slice first) or `dry-run`.
     slice     : `[start, end]` as JSON; timestamps as ISO 8601 text, None is open.
+    tenant    : whose slice it is, where the stream has tenants; the watermarks are then that tenant's.
     watermark_before, watermark_after : the stream's contiguous frontier around this commit.
     fetched   : records received = accepted + rejected + duplicate + filtered.
     filtered  : records outside the slice, which belong to another one.
@@ -35,6 +36,7 @@ class Receipt:
     outcome: str
     slice: tuple[str | int | None, str | int | None]
     partition: str | None = None
+    tenant: str | None = None
     watermark_before: str | int | None = None
     watermark_after: str | int | None = None
     pages: int = 0

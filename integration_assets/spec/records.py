@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 DELETED = "_deleted"
 """Boolean column of a batch: the row is a tombstone, of which only key and cursor are to be trusted."""
 
+TENANT = b"tenant"
+"""Metadata of the lake's column that says whose a row is."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reject:

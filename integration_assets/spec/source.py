@@ -22,6 +22,7 @@ from integration_assets.spec.limits import Limits as Limits  # noqa: PLC0414 - i
 from integration_assets.spec.paging import NextLink, Paging, Single, Token
 from integration_assets.spec.partitions import Partitions
 from integration_assets.spec.probe import Probe
+from integration_assets.spec.tenants import Tenants, check_asking, check_listings
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 Disposition = Literal["append", "merge", "replace"]
@@ -47,6 +48,7 @@ class Stream(Spec):
                  (`replace`).
     params, headers : sent with each request of the stream; never a credential.
     version    : the column that orders a record's versions; the cursor's field when None.
+    tenants    : whose data the API keeps apart; each tenant is asked for alone and has a watermark of its own.
     ignore     : paths of fields the API sends and the contract leaves out on purpose; all others are reported as drift.
     reject_threshold : the share of a slice's records that may be rejected before the slice is refused whole; ten are always
                  tolerated beside good ones.
@@ -67,6 +69,7 @@ class Stream(Spec):
     paging: Paging = Single()
     cursor: Cursor | None = None
     partitions: Partitions | None = None
+    tenants: Tenants | None = None
     disposition: Disposition = "merge"
     params: Mapping[str, str | int | float | bool] = {}
     headers: Mapping[str, str] = {}
@@ -104,6 +107,7 @@ class Stream(Spec):
             )
         if isinstance(self.contract, InlineContract):
             self._check_columns(self.contract)
+        check_asking(self)
         return self
 
     def _check_columns(self, contract: InlineContract) -> None:
@@ -199,6 +203,7 @@ class Source(Spec):
             raise self._wrong("probe.path", "a source's probe needs a path of its own", "Name the endpoint to look at.")
         if self.jitter is not None and not timedelta(0) <= self.jitter <= timedelta(hours=1):
             raise self._wrong("jitter", f"{self.jitter} is not between nothing and an hour", "Give minutes, such as 30.")
+        check_listings(self)
         try:
             ZoneInfo(self.timezone)
         except (ZoneInfoNotFoundError, ValueError):

@@ -7,7 +7,7 @@ from datetime import datetime
 import pyarrow as pa
 
 from integration_assets.spec.contract import Contract
-from integration_assets.spec.records import DELETED
+from integration_assets.spec.records import DELETED, TENANT
 
 _TECHNICAL = (
     pa.field(DELETED, pa.bool_(), metadata={"description": "Whether the API said that the record is gone."}),
@@ -16,9 +16,16 @@ _TECHNICAL = (
 )
 
 
-def lake_schema(contract: Contract) -> pa.Schema:
-    """The contract's columns followed by the technical ones: the schema of a stream's lake table."""
-    return pa.schema([*contract.arrow_schema, *_TECHNICAL])
+def lake_schema(contract: Contract, tenant_column: str | None = None) -> pa.Schema:
+    """The contract's columns followed by the technical ones: the schema of a stream's lake table.
+
+    tenant_column : marked as such, so that a tenant's files are found by it.
+    """
+    columns = [
+        field.with_metadata({**(field.metadata or {}), TENANT: b"yes"}) if field.name == tenant_column else field
+        for field in contract.arrow_schema
+    ]
+    return pa.schema([*columns, *_TECHNICAL])
 
 
 def stamp(table: pa.Table, extracted_at: datetime, run_id: str) -> pa.Table:

@@ -78,8 +78,8 @@ def contract(model: type) -> Contract:
 
 def stream(model: type = Thing, **settings: Any) -> Stream:  # noqa: ANN401 - the spec checks them
     """A stream that reads `model` from `/things`."""
-    given = {"name": "things", "path": "/things", "key": ("id",), "disposition": "append", **settings}
-    return Stream(contract=f"{__name__}:{model.__name__}", **given)
+    given = {"name": "things", "path": "/things", "key": ("id",), "disposition": "append"}
+    return Stream(**{**given, "contract": f"{__name__}:{model.__name__}", **settings})
 
 
 def source(url: str, stream_: Stream | None = None, limits: Limits | None = None, **settings: Any) -> Source:  # noqa: ANN401

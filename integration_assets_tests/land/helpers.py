@@ -24,16 +24,18 @@ def day(number: float) -> datetime:
     return START + timedelta(days=number)
 
 
-def days(first: float, last: float) -> Slice:
+def days(first: float, last: float, tenant: str | None = None) -> Slice:
     """`[day(first), day(last))`."""
-    return Slice(day(first), day(last))
+    return Slice(day(first), day(last), tenant)
 
 
 def receipt(run_id: str = "run", slice_: Slice | None = None, accepted: int = 0, started: datetime | None = None) -> Receipt:
     """A receipt as a run hands it to the commit."""
     start, end = (slice_ or Slice()).to_json()
     began = started.isoformat() if started else ""
-    return Receipt("shop", "orders", run_id, "committed", (start, end), fetched=accepted, accepted=accepted, started_at=began)
+    whose = slice_.tenant if slice_ else None
+    counts = {"fetched": accepted, "accepted": accepted}
+    return Receipt("shop", "orders", run_id, "committed", (start, end), tenant=whose, started_at=began, **counts)
 
 
 def row(key: str, version: float, n: int | None = 0, *, deleted: bool = False, extracted: float = 100) -> dict[str, Any]:
