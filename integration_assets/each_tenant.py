@@ -5,24 +5,37 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from integration_assets.errors import (
+    BreakerOpenError,
     HumanNeededError,
     IntegrationError,
     LakeError,
+    LimitsStoreError,
+    LimitsUnavailableError,
+    QuotaSpentError,
     ReplanError,
     RescheduleError,
     SecretMissingError,
     SpecError,
     UnknownHostError,
-    WarehouseError,
 )
 from integration_assets.extract.listing import hurried, list_tenants
 from integration_assets.ingest import Feed
-from integration_assets.spec.cursor import Slice
+from integration_assets.spec.cursor import Slice, watermark
 from integration_assets.spec.tenants import enumerated
 
-_OF_ALL = (SpecError, SecretMissingError, UnknownHostError, LakeError, WarehouseError)
+_OF_ALL = (
+    SpecError,
+    SecretMissingError,
+    UnknownHostError,
+    LakeError,
+    BreakerOpenError,
+    QuotaSpentError,
+    LimitsUnavailableError,
+    LimitsStoreError,
+)
 """Errors that are no tenant's own: the next one would meet the same."""
 _PATIENCE = 3
 _TOLD = 5
@@ -65,6 +78,14 @@ def check_axis(feed: Feed, finished: Iterable[Slice]) -> None:
         field="tenants",
         remedy="Give the stream a new name, or move its table in the lake and in the warehouse away, and sync from the start.",
     )
+
+
+def in_turn(feed: Feed, tenants: Sequence[str]) -> list[str]:
+    """The tenants in the order to pull them: those that kept up before those that lag, so that who fails again delays nobody."""
+    finished = feed.table.state().finished
+    found = {tenant: watermark(finished, feed.stream.origin, tenant) for tenant in tenants}
+    marks: dict[str, Any] = {tenant: mark for tenant, mark in found.items() if mark is not None}
+    return [*sorted(marks, key=marks.__getitem__, reverse=True), *(tenant for tenant in tenants if tenant not in marks)]
 
 
 @dataclass

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 
-from integration_assets.each_tenant import Failures, check_axis, tenants_of
+from integration_assets.each_tenant import Failures, check_axis, in_turn, tenants_of
 from integration_assets.errors import IntegrationError, PageTokenExpiredError, SliceTakenError, SpecError
 from integration_assets.extract.client import SourceClient
 from integration_assets.extract.limits import open_store
@@ -78,7 +78,7 @@ def sync(
     failures = Failures()
     try:
         listed = tenants is not None and feed.stream.tenants is not None and feed.stream.tenants.listing is not None
-        chosen = tuple(tenants or ()) if listed else tenants_of(feed, tenants)
+        chosen = in_turn(feed, tenants or ()) if listed else in_turn(feed, tenants_of(feed, tenants))
         # All by one clock: tenants that are done are then done to the same moment, and the lake notes them together.
         now = feed.client.now() if chosen and feed.stream.cursor else None
         for tenant in chosen or (None,):

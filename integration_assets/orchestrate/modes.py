@@ -46,9 +46,7 @@ class PullConfig(dg.Config):
         alias="from",
         description="For refetch and dry_run: the range's start, inclusive: 2024-01-31, 2024-01-31T12:00:00Z, or an integer.",
     )
-    to: str | None = Field(
-        default=None, description="For refetch and dry_run: the range's end, exclusive; now when left out."
-    )
+    to: str | None = Field(default=None, description="For refetch and dry_run: the range's end, exclusive; now when left out.")
 
 
 @dataclass(frozen=True)
