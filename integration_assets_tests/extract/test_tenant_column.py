@@ -118,5 +118,5 @@ def test_the_quick_way_reads_what_is_as_it_should_be() -> None:
     """A page whose records come with the right key, or with none, is not read record by record."""
     chosen = described(Named, Json(records="data"))
     reader = JsonReader(plan_for(chosen, load_contract(chosen.contract), "7"), "data")
-    assert reader._quickly(json.dumps([{"id": 1, "owner": {"name": "7"}}, {"id": 2}]).encode()) is not None
-    assert reader._quickly(json.dumps([{"id": 1, "owner": {"name": "8"}}]).encode()) is None
+    assert reader._quickly([json.dumps([{"id": 1, "owner": {"name": "7"}}, {"id": 2}]).encode()]) is not None
+    assert reader._quickly([json.dumps([{"id": 1, "owner": {"name": "8"}}]).encode()]) is None
