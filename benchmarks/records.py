@@ -22,7 +22,7 @@ _ID = b"%d" % FIRST_ID
 _AT = b"2000-01-01T00:00:00.000000Z"
 _AMOUNT = b"10000000.5"
 _BAD = b'"a lot!"  '
-_TEMPLATE_ROWS = 2_000
+_TEMPLATE_ROWS = 20_000
 
 
 @dataclass(frozen=True)
