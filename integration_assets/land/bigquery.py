@@ -17,12 +17,15 @@ from integration_assets.land.bigquery_jobs import job_name, load, query_config, 
 from integration_assets.land.bigquery_merge import Merge, script, unpruned
 from integration_assets.land.bigquery_tables import Names, ensure, ensure_own, find, label, last_merge, quote
 from integration_assets.land.bigquery_types import column
+from integration_assets.land.bigquery_verify import fingerprint
+from integration_assets.land.fingerprint import Fingerprint, place
 from integration_assets.land.merging import Plan, Recorded, plan_merge
 from integration_assets.land.store import VersionsGoneError
 from integration_assets.land.warehouse import MergeResult, Target, identity
 
 if TYPE_CHECKING:
     from integration_assets.land.lake import LakeTable
+    from integration_assets.spec.cursor import CursorValue
 
 _TRIES = 5
 _MOST_URIS = 10_000
@@ -93,6 +96,16 @@ class BigQueryWarehouse:
         sql = f"SELECT COUNT(*) AS n FROM (SELECT 1 FROM {self.table_name(target)} GROUP BY {names} HAVING COUNT(*) > 1)"
         with self._open("count doubled keys") as client:
             return int(next(iter(self._run(client, sql).result()))["n"]) if find(client, self.names, target) else 0
+
+    def fingerprint(self, target: Target, since: CursorValue | None = None) -> Fingerprint:
+        """Count and hash of the table's rows whose version is at or after `since`, to be held against the lake's."""
+        parameters = [] if since is None or place(target) is None else [_parameter("since", since)]
+        sql = fingerprint(target, self.table_name(target), narrowed=bool(parameters))
+        with self._open("count the rows of a table") as client:
+            if not find(client, self.names, target):
+                return Fingerprint(0, 0, 0 if target.key else None)
+            found = next(iter(self._run(client, sql, parameters).result(timeout=self._wait)))
+        return Fingerprint(found["n"], found["n"] - found["gone"], (found["digest"] or 0) if target.key else None)
 
     def merge(self, target: Target, lake_table: LakeTable, run_id: str) -> MergeResult:
         """Bring the table up to the lake's newest version and record that version, in one transaction. Repeatable.

@@ -15,12 +15,15 @@ from integration_assets.errors import WarehouseError
 from integration_assets.land import duckdb_merge as sql
 from integration_assets.land.duckdb_session import session
 from integration_assets.land.duckdb_tables import columns, ensure, first, last_merge, qualified, quote, record
+from integration_assets.land.duckdb_verify import fingerprint
+from integration_assets.land.fingerprint import Fingerprint
 from integration_assets.land.merging import Changes, Plan, plan_merge
 from integration_assets.land.store import VersionsGoneError
 from integration_assets.land.warehouse import MergeResult, Target, identity
 
 if TYPE_CHECKING:
     from integration_assets.land.lake import LakeTable
+    from integration_assets.spec.cursor import CursorValue
 
 _TRIES = 3
 
@@ -78,6 +81,13 @@ class DuckDBWarehouse:
                 con, f"SELECT count(*) FROM (SELECT 1 FROM {qualified(con, target)} GROUP BY {names} HAVING count(*) > 1)"
             )
         return int(found[0]) if found else 0
+
+    def fingerprint(self, target: Target, since: CursorValue | None = None) -> Fingerprint:
+        """Count and hash of the table's rows whose version is at or after `since`, to be held against the lake's."""
+        if not self.path.exists():
+            return Fingerprint(0, 0, 0 if target.key else None)
+        with self._session() as con:
+            return fingerprint(con, target, since)
 
     def query(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] | None = None) -> pa.Table:
         """The rows that `sql` selects, timestamps in UTC. Raises `WarehouseError` if there is no warehouse yet."""

@@ -15,6 +15,7 @@ from integration_assets.errors import LakeError, LakeNewerThanContractError, Rep
 from integration_assets.land import reading
 from integration_assets.land.committing import Proposal, commit, ticket
 from integration_assets.land.gcs import check_bucket, is_bucket
+from integration_assets.land.pinned import PinnedStore
 from integration_assets.land.reading import LakeFile
 from integration_assets.land.state import LakeState, carry, entries, read_state
 from integration_assets.land.store import Store, VersionsGoneError
@@ -70,6 +71,16 @@ class LakeTable:
     def uri(self) -> str:
         """Where the table's folder is."""
         return self._store.uri
+
+    def at(self, version: int) -> LakeTable:
+        """The table as it was at `version`, for reading; what needs files that were vacuumed raises `VersionsGoneError`."""
+        return LakeTable(PinnedStore(self._store.uri, self._store.options, version))
+
+    def bounds(self, column: str) -> list[tuple[CursorValue | None, CursorValue | None]]:
+        """The least and the greatest value of a column in each file, oldest file first; None where no statistics are kept."""
+        table = self._store.open()
+        files = [] if table is None else reading.active(table)
+        return [(row.get(f"min.{column}"), row.get(f"max.{column}")) for row in files if row["num_records"]]
 
     def exists(self) -> bool:
         """Whether the table has been made."""

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from integration_assets.land.fingerprint import Fingerprint
     from integration_assets.land.lake import LakeTable
+    from integration_assets.spec.cursor import CursorValue
 
 DELETED = "_deleted"
 """In the lake: whether the row is a tombstone."""
@@ -99,6 +101,9 @@ class Warehouse(Protocol):
 
     def doubled_keys(self, target: Target) -> int:
         """How many keys have more than one row; 0 in a table without a key. For an append table, keys with their version."""
+
+    def fingerprint(self, target: Target, since: CursorValue | None = None) -> Fingerprint:
+        """Count and hash of the table's rows whose version is at or after `since`, to be held against the lake's."""
 
     def query(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] | None = None) -> pa.Table:
         """The rows that `sql` selects."""
