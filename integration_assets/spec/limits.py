@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from math import ceil
 from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -39,7 +40,8 @@ class Limits(Spec):
     retry_share, retry_floor : all runs together may retry this share of a minute's requests, and so many at the least.
     retry_on_status, retry_on_body : statuses that pass beside the usual ones; patterns (regular expressions, any case) of the
                     first 4 KiB of an answer, 200 among them, that mean "too fast, come again".
-    rate, burst   : requests a second of all runs together, and how many may come at once after a rest.
+    rate, burst   : requests a second of all runs together, and how many may come at once after a rest: a twentieth of the
+                    rate when None. No window of w seconds sees more than rate * w + burst.
     concurrent    : requests in flight of all runs together.
     daily_quota, quota_reserve, quota_timezone : requests a day, the share of them that is left to others, and whose midnight.
     obey_headers  : hold to the budget that the API tells in `RateLimit` or `X-RateLimit-…` headers.
@@ -60,7 +62,7 @@ class Limits(Spec):
     retry_on_status: tuple[Annotated[int, Field(ge=400, le=599)], ...] = ()
     retry_on_body: tuple[str, ...] = ()
     rate: float | None = Field(default=None, gt=0, le=100_000)
-    burst: int = Field(default=1, ge=1)
+    burst: int | None = Field(default=None, ge=1)
     concurrent: int | None = Field(default=None, ge=1, le=500)
     daily_quota: int | None = Field(default=None, ge=1)
     quota_reserve: float = Field(default=0.1, ge=0, lt=1)
@@ -88,6 +90,11 @@ class Limits(Spec):
                 f"no time zone {self.quota_timezone!r}", field="quota_timezone", remedy="Use an IANA name such as Europe/Berlin."
             ) from None
         return self
+
+    @property
+    def allowed_burst(self) -> int:
+        """How many requests may come at once after a rest."""
+        return self.burst or max(1, ceil((self.rate or 0) / 20))
 
     @property
     def daily_spendable(self) -> int | None:

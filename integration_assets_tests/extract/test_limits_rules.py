@@ -52,7 +52,7 @@ def test_no_window_has_more_than_its_rate_and_burst(rate: float, burst: int, gap
 
 def test_turns_lose_no_time_while_someone_waits() -> None:
     """A hundred askers at one moment are given turns that are exactly the interval apart."""
-    limits, state = Limits(rate=50), State()
+    limits, state = Limits(rate=50, burst=1), State()
     due = [rules.turn(state, NOON, limits, asker()).due - NOON for _ in range(100)]  # type: ignore[union-attr]
     assert due == pytest.approx([number / 50 for number in range(100)], abs=1e-5)
 
@@ -67,14 +67,31 @@ def test_a_queue_longer_than_patience_takes_no_turn() -> None:
     assert encode(state) == before
 
 
-def test_a_turn_that_was_slept_through_is_given_back() -> None:
-    """Who wakes up long after its turn takes a new one, and the quota is not charged twice."""
-    limits, state = Limits(rate=10, daily_quota=100), State()
-    rules.turn(state, NOON, limits, asker())
-    got = rules.turn(state, NOON, limits, asker())
+def test_those_who_wake_up_late_pass_one_by_one() -> None:
+    """After a machine hung for a second, its twenty waiters and whoever comes then are let through at the rate, none lost."""
+    limits, state = Limits(rate=50, burst=1), State()
+    late = [asker(lease=f"a:{number}") for number in range(20)]
+    for one in late:
+        rules.turn(state, NOON, limits, one)
+    now, passed = NOON + 1, []
+    while late:
+        waits = [(rules.confirm(state, now, limits, one), one) for one in late]
+        passed += [now for wait, _ in waits if wait == 0]
+        late = [one for wait, one in waits if wait]
+        now += min([wait for wait, _ in waits if wait], default=0)
+    assert passed == pytest.approx([NOON + 1 + number / 50 for number in range(20)], abs=1e-3)
+    got = rules.turn(state, now, limits, asker("b", "b:0"))
     assert isinstance(got, rules.Go)
-    assert rules.confirm(state, got.due + 0.01, limits, asker(), got.due)
-    assert not rules.confirm(state, got.due + 5, limits, asker(), got.due)
+    assert got.wait == pytest.approx(1 / 50, abs=1e-3)
+
+
+def test_a_turn_is_given_back_when_the_api_asks_for_a_pause() -> None:
+    """Who waits for its turn when a 429 comes gives it back, and the quota is not charged for it."""
+    limits, state = Limits(rate=1, burst=1, daily_quota=100), State()
+    rules.turn(state, NOON, limits, asker())
+    rules.turn(state, NOON, limits, asker("b", "b:0"))
+    rules.throttled(state, NOON, limits, 10, "429")
+    assert rules.confirm(state, NOON + 1, limits, asker("b", "b:0")) is None
     assert rules.spent_today(state, NOON, limits) == 1
 
 

@@ -156,18 +156,19 @@ class Limiter:
                     raise self._too_long(got)
                 self._sleep(got.seconds, got.reason, by_api=got.by_api, jitter=True)
                 continue
-            if got.wait > 0:
-                self._sleep(got.wait, "the queue for the source's rate", by_api=False)
-                if not self._update(partial(self._confirm, asker, got.due)):
-                    continue
-            self._mine.probe = got.probe
-            return
+            wait: float | None = got.wait
+            while wait:
+                self._sleep(wait, "the queue for the source's rate", by_api=False)
+                wait = self._update(partial(self._confirm, asker))
+            if wait is not None:
+                self._mine.probe = got.probe
+                return
 
     def _ask_for_turn(self, asker: rules.Asker, state: State, now: float) -> rules.Go | rules.Wait | rules.Refuse:
         return rules.turn(state, now, self._limits, asker)
 
-    def _confirm(self, asker: rules.Asker, due: float, state: State, now: float) -> bool:
-        return rules.confirm(state, now, self._limits, asker, due)
+    def _confirm(self, asker: rules.Asker, state: State, now: float) -> float | None:
+        return rules.confirm(state, now, self._limits, asker)
 
     def _update(self, change: Callable[[State, float], T]) -> T:
         """Change the shared state, and hand in what was not told yet."""

@@ -1,7 +1,8 @@
 """Who may ask now: the rules over an account's shared state. Pure: a state, the store's clock and the spec, nothing else.
 
-A turn is taken in one step under the store's lock. By the generic cell rate algorithm each asker is given the moment of its
-turn, first come first served, so that nobody polls for a token and no window of `w` seconds has more than `rate * w + burst`.
+A turn is taken in one step under the store's lock. The generic cell rate algorithm is used twice: each asker is given the moment
+of its turn, first come first served, so that nobody polls for a token; and at that moment it passes a gate, so that no window of
+`w` seconds has more than `rate * w + burst`, whoever woke up late.
 """
 
 from __future__ import annotations
@@ -16,13 +17,12 @@ from integration_assets.extract.limits import fuse
 from integration_assets.extract.limits.state import BUCKET, Count, Lease, State
 from integration_assets.spec.limits import Limits
 
-GRACE = 0.1
-"""Seconds by which a turn may be used late. Who wakes up later takes a new one: a machine that hung must not flood the API."""
 POLL = 0.05
 FEW = 50
 """Requests left of the API's own budget from which on each is counted before it is sent."""
 _BUDGET_WINDOW = 60.0
 _SAME_RESET = 2.0
+_BLINK = 1e-5
 
 _SLOWER, _SLOWEST, _RECOVERY = 0.75, 0.1, 600.0
 _CALM = 60.0
@@ -50,7 +50,7 @@ class Asker:
 
 @dataclass(frozen=True, slots=True)
 class Go:
-    """Ask at `due`, which is `wait` seconds from now. `probe`: the answer decides whether the breaker closes."""
+    """Ask at `due`, which is `wait` seconds from now, after `confirm`. `probe`: the answer decides whether the breaker closes."""
 
     due: float
     wait: float
@@ -105,16 +105,16 @@ def turn(state: State, now: float, limits: Limits, asker: Asker) -> Go | Wait | 
     return Go(go.due, go.wait, probe=True)
 
 
-def confirm(state: State, now: float, limits: Limits, asker: Asker, due: float) -> bool:
-    """Whether a turn that was waited for still holds; if not it is given back, but for its place in the queue."""
-    free = _shut(state, now, limits, asker) is None and _paused(state, now, asker) is None
-    if free and now - due <= GRACE:
-        if asker.lease in state.leases:
-            state.leases[asker.lease].expires = now + asker.hold
-        return True
-    _today(state, now, limits)
-    _spend(state, limits, -1)
-    return False
+def confirm(state: State, now: float, limits: Limits, asker: Asker) -> float | None:
+    """Whether a turn that was waited for holds now: 0.0, or the seconds to wait on; None when it had to be given back."""
+    if _shut(state, now, limits, asker) or _paused(state, now, asker):
+        _today(state, now, limits)
+        _spend(state, limits, -1)
+        return None
+    wait = _gate(state, now, limits)
+    if asker.lease in state.leases:
+        state.leases[asker.lease].expires = now + wait + asker.hold
+    return wait
 
 
 def give_back(state: State, lease: str) -> None:
@@ -235,15 +235,38 @@ def _slot(state: State, now: float, limits: Limits, asker: Asker) -> Wait | None
 
 
 def _token(state: State, now: float, limits: Limits, asker: Asker) -> Go | Wait:
+    """A place in the queue, and the moment at which it is due."""
     if limits.rate is None:
         return Go(now, 0.0)
-    interval = 1 / (limits.rate * pace(state, now))
-    next_turn = max(state.next_turn, now)
-    due = max(now, next_turn - (limits.burst - 1) * interval)
+    interval, tolerance = _spacing(state, now, limits)
+    next_turn = max(state.next_turn, state.gate, now)
+    due = max(now, next_turn - tolerance)
     if due - now > asker.patience:
         return Wait(due - now, f"the queue for {limits.rate:g} requests a second is long", by_api=False)
     state.next_turn = next_turn + interval
-    return Go(due, due - now)
+    wait = due - now or _gate(state, now, limits)
+    return Go(now + wait, wait)
+
+
+def _gate(state: State, now: float, limits: Limits) -> float:
+    """Pass if the rate allows it at this very moment, whenever it was due: 0.0, or the seconds until it may.
+
+    Who is late, because its machine was busy, is let through one by one, and never together with those who are in time.
+    """
+    if limits.rate is None:
+        return 0.0
+    interval, tolerance = _spacing(state, now, limits)
+    early = state.gate - tolerance - now
+    if early > _BLINK:
+        return early
+    state.gate = max(state.gate, now) + interval
+    return 0.0
+
+
+def _spacing(state: State, now: float, limits: Limits) -> tuple[float, float]:
+    """Seconds between turns, and by how many a burst may run ahead of them."""
+    interval = 1 / ((limits.rate or 1.0) * pace(state, now))
+    return interval, (limits.allowed_burst - 1) * interval
 
 
 def _spend(state: State, limits: Limits, count: int) -> None:

@@ -42,7 +42,7 @@ class State(msgspec.Struct, omit_defaults=True):
 
     source, host  : for people to read.
     seen          : the store's clock at the last change.
-    next_turn     : when the next request is due by the rate alone (the generic cell rate algorithm's TAT).
+    next_turn     : when the next one who asks is due by the rate; gate: when the next one who is due may pass.
     paused_until  : nobody asks before; `pauses` counts the pauses in a row that the API gave no length for.
     slowed, slowed_at : the share of the rate that was left after the last 429, and when that was.
     left, left_until, left_of : the budget that the API's headers told: requests left until its reset.
@@ -53,6 +53,7 @@ class State(msgspec.Struct, omit_defaults=True):
     host: str = ""
     seen: float = 0.0
     next_turn: float = 0.0
+    gate: float = 0.0
     leases: dict[str, Lease] = {}
     paused_until: float = 0.0
     pause_reason: str = ""
@@ -72,6 +73,7 @@ class State(msgspec.Struct, omit_defaults=True):
         back = self.seen - now
         if back > 1:
             self.next_turn -= back
+            self.gate -= back
             self.paused_until -= back
             self.slowed_at -= back
             self.left_until -= back
