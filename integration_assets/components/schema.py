@@ -35,7 +35,7 @@ def _by_kind(schema: Json) -> None:
     schema |= {
         "type": "object",
         "required": [name],
-        "properties": {name: {"enum": list(mapping)}},
+        "properties": {name: {"type": "string", "enum": list(mapping)}},
         "allOf": [
             {"if": {"properties": {name: {"const": kind}}, "required": [name]}, "then": {"$ref": ref}}
             for kind, ref in mapping.items()
@@ -44,7 +44,10 @@ def _by_kind(schema: Json) -> None:
 
 
 def _by_type(schema: Json) -> None:
-    """Alternatives of different JSON types: that of the given value's type applies. Others stay as they are."""
+    """Alternatives of different JSON types: that of the given value's type applies. Others stay as they are.
+
+    An object that may be null because nothing is the default is left out in YAML, and not written as null.
+    """
     plain: list[Json] = []
     objects: list[Json] = []
     for option in schema["anyOf"]:
@@ -63,6 +66,10 @@ def _by_type(schema: Json) -> None:
     del schema["anyOf"]
     if not objects:
         schema |= merged
+        return
+    if types == ["null"] and schema.get("default", ...) is None:
+        del schema["default"]
+        schema |= {name: value for name, value in objects[0].items() if name not in schema}
         return
     kind = "array" if objects[0].get("type") == "array" else "object"
     schema["type"] = [kind, *types]

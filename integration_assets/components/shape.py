@@ -23,7 +23,8 @@ from integration_assets.components.document import Where
 from integration_assets.components.schema import precise
 from integration_assets.spec.base import Spec
 
-_FIELD_DOC = re.compile(r"^(\w+)\s*:\s+(\S.*)$")
+_FIELD_DOC = re.compile(r"^(\w+(?:, \w+)*)\s*:\s+(\S.*)$")
+_NONE = re.compile(r"(?<![-\w])None(?![-\w])")
 
 
 class Shape(BaseModel):
@@ -48,7 +49,7 @@ def shape(spec: type[Spec]) -> type[Shape]:
     for name, field in spec.model_fields.items():
         mine = copy(field)
         mine.annotation = _shaped(field.annotation)
-        mine.description = field.description or of_fields.get(name)
+        mine.description = field.description or of_fields.get(name) or _kinds(field.annotation) or (None if of_fields else about)
         fields[name] = (mine.annotation, mine)
     made: type[Shape] = create_model(spec.__name__, __base__=Shape, __doc__=about, **fields)
     made.of_spec = spec
@@ -76,20 +77,28 @@ def _holds_spec(annotation: Any) -> bool:  # noqa: ANN401
     return any(_holds_spec(argument) for argument in get_args(annotation))
 
 
+def _kinds(annotation: Any) -> str | None:  # noqa: ANN401
+    """What a field may be, on one line, from the classes that it may hold: `token: The body names … | offset: …`."""
+    found = [(kind_of(spec), described(spec)[0].partition("\n")[0]) for spec in _models(annotation) if issubclass(spec, Spec)]
+    if len(found) == 1:
+        return found[0][1]
+    return " | ".join(f"{kind}: {about}" for kind, about in found) or None
+
+
 def described(spec: type[Spec]) -> tuple[str, dict[str, str]]:
-    """A spec's docstring as what it says of the class, and of each field in lines `name : text`, in the words of YAML."""
+    """A spec's docstring as what it says of the class, and of each field in lines `name, name : text`, in the words of YAML."""
     about: list[str] = []
     fields: dict[str, str] = {}
-    current = None
-    for line in inspect.cleandoc(re.sub(r"\bNone\b", "null", spec.__doc__ or "")).splitlines():
+    current: list[str] = []
+    for line in inspect.cleandoc(_NONE.sub("null", spec.__doc__ or "")).splitlines():
         found = _FIELD_DOC.match(line)
-        if found and found[1] in spec.model_fields:
-            current = found[1]
-            fields[current] = found[2]
+        if found and set(found[1].split(", ")) <= set(spec.model_fields):
+            current = found[1].split(", ")
+            fields |= dict.fromkeys(current, found[2])
         elif current and line.startswith(" "):
-            fields[current] += f" {line.strip()}"
+            fields |= {name: f"{fields[name]} {line.strip()}" for name in current}
         else:
-            current = None
+            current = []
             about.append(line)
     return "\n".join(about).strip(), fields
 
