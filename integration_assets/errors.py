@@ -32,6 +32,9 @@ class IntegrationError(Exception):
     remedy : what the reader should do next.
     """
 
+    missing = 0
+    """How many partitions of a run were not pulled because of it."""
+
     def __init__(
         self,
         what: str,

@@ -61,6 +61,7 @@ def decide(error: IntegrationError, tries: int) -> dg.Failure | dg.RetryRequeste
 def together(failed: Mapping[str, IntegrationError], left: int) -> IntegrationError:
     """One error for the partitions that failed, of the first one's class; `left` of the run's were not tried any more."""
     first = next(iter(failed.values()))
+    first.missing = len(failed) + left
     if len(failed) == 1 and not left:
         return first
     named = ", ".join(failed) + (f", and {left} more were not tried" if left else "")
@@ -71,6 +72,7 @@ def together(failed: Mapping[str, IntegrationError], left: int) -> IntegrationEr
         field=first.field,
         remedy=first.remedy,
     )
+    error.missing = first.missing
     error.__cause__ = first.__cause__
     return error
 
@@ -78,8 +80,9 @@ def together(failed: Mapping[str, IntegrationError], left: int) -> IntegrationEr
 def failure(error: IntegrationError, *, allow_retries: bool) -> dg.Failure:
     """A failure whose description says what went wrong and what to do; the parts again as metadata."""
     parts = {"source": error.source, "stream": error.stream, "field": error.field, "remedy": error.remedy}
+    missing = {"partitions missing": error.missing} if error.missing else {}
     return dg.Failure(
         description=str(error),
-        metadata={"error": type(error).__name__, **{name: part for name, part in parts.items() if part}},
+        metadata={"error": type(error).__name__, **{name: part for name, part in parts.items() if part}, **missing},
         allow_retries=allow_retries,
     )
