@@ -21,7 +21,7 @@ from integration_assets.errors import IntegrationError, LakeError
 from integration_assets.land.store import Store
 from integration_assets.spec.records import TENANT
 
-ROW_GROUP_ROWS = 128 * 1024
+ROW_GROUP_ROWS = 64 * 1024
 ROW_GROUP_BYTES = 64 * 2**20
 FILE_BYTES = 256 * 2**20
 _SAMPLE = 10_000
@@ -44,7 +44,7 @@ class DataFile:
 class Writer:
     """A context that writes Parquet files of one schema; leaving it without a commit deletes them.
 
-    Memory holds at most one row group: 128 Ki rows or 64 MiB. The commit must happen inside the context.
+    Memory holds at most one row group: 64 Ki rows or 64 MiB. The commit must happen inside the context.
     """
 
     def __init__(self, store: Store, schema: pa.Schema) -> None:
@@ -127,7 +127,7 @@ class Writer:
     def _flush(self) -> None:
         if not self._waiting:
             return
-        table = pa.concat_tables(self._waiting).combine_chunks()
+        table = pa.concat_tables(self._waiting)
         self._waiting.clear()
         self._rows = self._bytes = 0
         with self._store.guard("write"):
