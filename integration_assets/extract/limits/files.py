@@ -219,7 +219,7 @@ class _Document:
         """Write over the older copy."""
         payload = encode(state)
         self._number += 1
-        head = _HEAD.pack(_MAGIC, self._number, len(payload), zlib.crc32(payload))
+        head = _HEAD.pack(_MAGIC, self._number, len(payload), zlib.crc32(payload, self._number))
         whole = head + payload
         if len(whole) > _COPY or os.pwrite(self._handle, whole, self._number % 2 * _COPY) != len(whole):
             raise OSError(None, "the document does not fit")
@@ -231,12 +231,12 @@ class _Document:
             if len(data) < _HEAD.size:
                 continue
             magic, number, length, checksum = _HEAD.unpack_from(data)
-            if magic != _MAGIC or length > _COPY - _HEAD.size:
+            if magic != _MAGIC or not 0 < length <= _COPY - _HEAD.size:
                 continue
             payload = data[_HEAD.size : _HEAD.size + length]
             if len(payload) < length:
                 payload = os.pread(self._handle, length, start + _HEAD.size)
-            if zlib.crc32(payload) == checksum:
+            if zlib.crc32(payload, number) == checksum:
                 with suppress(msgspec.DecodeError):
                     found.append((number, decode(payload)))
         return found
