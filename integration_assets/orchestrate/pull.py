@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -49,7 +49,7 @@ def as_plain_event(event: Event) -> Event:
 
 @dataclass(frozen=True)
 class Step:
-    """One stream in one run of Dagster; `receipts` are those of what this try has landed so far."""
+    """One stream in one run of Dagster; what this try has landed so far, and the slices of it that were refused whole."""
 
     context: dg.AssetExecutionContext
     source: Source
@@ -57,6 +57,7 @@ class Step:
     stores: StoresResource
     wanted: Wanted
     receipts: list[Receipt] = field(default_factory=list)
+    refusals: list[RejectThresholdError] = field(default_factory=list)
 
     def run(self) -> Iterator[Event]:
         """Pull and merge, as far as each is selected; what landed before an error is merged before the error goes on."""
@@ -69,6 +70,8 @@ class Step:
 
     def _run(self) -> Iterator[Event]:
         selected = self.context.selected_asset_keys
+        if not selected:
+            yield from self.look()
         merges = warehouse_key(self.source, self.stream) in selected and self.wanted.mode is not Mode.dry_run
         if lake_key(self.source, self.stream) in selected:
             try:
@@ -95,28 +98,35 @@ class Step:
             try:
                 yield from self._partitions(feed, done) if self.stream.partitions else self._whole(feed)
             except IntegrationError as error:
-                refusal = error if isinstance(error, RejectThresholdError) else None
-                yield from self._evidence([*earlier, *self.receipts], refusal)
+                if isinstance(error, RejectThresholdError) and not self.refusals:
+                    self.refusals.append(error)
+                yield from self._evidence(feed, [*earlier, *self.receipts])
                 raise
-            yield from self._evidence([*earlier, *self.receipts])
+            yield from self._evidence(feed, [*earlier, *self.receipts])
 
     def merge(self) -> Iterator[Event]:
         """Bring the warehouse's table up to the lake; needs neither the API nor its secret."""
-        metadata, check = self._merged()
+        metadata, results = self._merged()
         yield dg.MaterializeResult(asset_key=warehouse_key(self.source, self.stream), metadata=metadata)
-        yield from self._selected([check])
+        yield from results
 
     def _merge_what_landed(self) -> Iterator[Event]:
         """The error that ended the pull is the one to raise; a merge that fails as well is only told of."""
         try:
-            metadata, check = self._merged()
+            metadata, results = self._merged()
         except IntegrationError as error:
             self.context.log.warning("what landed before the error could not be merged: %s", error)
             return
         yield dg.AssetMaterialization(warehouse_key(self.source, self.stream), metadata=metadata)
-        yield from self._selected([check])
+        yield from results
 
-    def _merged(self) -> tuple[Metadata, dg.AssetCheckResult]:
+    def look(self) -> Iterator[Event]:
+        """Evaluate the run's checks on what is there, when it has nothing else to do: "Execute" in the catalogue."""
+        stores = self.stores.stores(self.context.log.info)
+        yield from checks.lake_alone(self.context, self.source, self.stream, stores.table(self.source, self.stream))
+        yield from checks.table_checks(self.context, self.source, self.stream, stores, whole=True)
+
+    def _merged(self) -> tuple[Metadata, list[dg.AssetCheckResult]]:
         from integration_assets.spec.contract import check_stream
         from integration_assets.sync import target
 
@@ -125,11 +135,11 @@ class Step:
         aim = target(self.source, self.stream, contract)
         try:
             result = stores.warehouse.merge(aim, stores.table(self.source, self.stream), self.context.run.run_id)
-            doubled = stores.warehouse.doubled_keys(aim) if result.rows_total and checks.has_key(self.stream) else None
+            results = list(checks.table_checks(self.context, self.source, self.stream, stores, whole=False))
         except IntegrationError as error:
             raise error.at(self.source.name, self.stream.name) from None
         metadata = merge_metadata(self.source, self.stream, contract, self.stores.settings().warehouse_uri, result)
-        return metadata, checks.keys_unique(self.source, self.stream, doubled, result.rows_total)
+        return metadata, results
 
     def _partitions(self, feed: Feed, done: Collection[str | None]) -> Iterator[Event]:
         """Pull partition by partition. One whose own data is at fault does not keep the others back."""
@@ -149,6 +159,8 @@ class Step:
                 yield self._event(feed, part, self._sync(feed, part, report), result=named and len(parts) == 1)
             except OF_ONE_PARTITION as error:
                 self.context.log.warning("partition %s failed: %s", part.key, error)
+                if isinstance(error, RejectThresholdError):
+                    self.refusals.append(error)
                 failed[part.key] = error
                 row += 1
                 if row == IN_A_ROW:
@@ -278,11 +290,6 @@ class Step:
         self.context.log.warning(warning)
         return replace(total, warnings=(*total.warnings, warning))
 
-    def _evidence(self, receipts: Sequence[Receipt], refusal: RejectThresholdError | None = None) -> Iterator[Event]:
-        """The lake's checks over what was committed; none when nothing was, but for a refused slice."""
-        table = self.stores.stores().table(self.source, self.stream)
-        yield from checks.after_pull(self.context, self.source, self.stream, table, receipts, refusal)
-
-    def _selected(self, results: Iterable[dg.AssetCheckResult]) -> Iterator[dg.AssetCheckResult]:
-        wanted = {(key.asset_key, key.name) for key in self.context.selected_asset_check_keys}
-        yield from (result for result in results if (result.asset_key, result.check_name) in wanted)
+    def _evidence(self, feed: Feed, receipts: Sequence[Receipt]) -> Iterator[Event]:
+        """The lake's checks over what was committed and refused."""
+        yield from checks.after_pull(self.context, self.source, self.stream, feed.table, receipts, self.refusals)

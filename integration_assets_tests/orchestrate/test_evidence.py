@@ -11,7 +11,8 @@ import pytest
 from integration_assets.errors import RejectThresholdError
 from integration_assets.ingest import Job, Progress
 from integration_assets.land.state import EMPTY
-from integration_assets.orchestrate.checks import adds_up, keys_unique
+from integration_assets.orchestrate.checks import adds_up
+from integration_assets.orchestrate.checks.tables import keys_unique
 from integration_assets.orchestrate.metadata import markdown_table
 from integration_assets.orchestrate.progress import Reporter
 from integration_assets.spec import Receipt, Slice
@@ -32,6 +33,7 @@ def test_a_good_run_leaves_its_checks_passed(bench: Bench) -> None:
         "no_drift",
         "volume",
         "keys_unique",
+        "equals_lake",
     }
     assert checks["accounting_adds_up"].metadata["fetched"].value == 6
     assert checks["keys_unique"].asset_key == WAREHOUSE
@@ -112,7 +114,7 @@ def test_doubled_keys_are_found_in_the_table(bench: Bench) -> None:
 def test_streams_without_unique_keys_pass_with_a_note() -> None:
     """An append table has one row a version: the check says that it does not apply."""
     shop = source()
-    result = keys_unique(shop, shop.stream("returns"), None, 9)
+    result = keys_unique(shop, shop.stream("returns"), None)
     assert result.passed
     assert "Not applicable" in str(result.description)
 

@@ -85,7 +85,7 @@ def test_the_catalogue_says_whose_and_what_it_is() -> None:
     assert {key.name for key in lake.check_keys} == {
         *("accounting_adds_up", "contract_held", "reject_ratio", "no_drift", "volume"),
     }
-    assert {key.name for key in warehouse.check_keys} == {"keys_unique", "freshness", "frontier_lag"}
+    assert {key.name for key in warehouse.check_keys} == {"keys_unique", "equals_lake", "freshness", "frontier_lag"}
 
 
 def test_the_code_version_follows_contract_and_spec() -> None:

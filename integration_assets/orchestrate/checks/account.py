@@ -38,12 +38,12 @@ def adds_up(key: dg.AssetKey, receipts: Sequence[Receipt]) -> dg.AssetCheckResul
     )
 
 
-def held(key: dg.AssetKey, receipts: Sequence[Receipt], refusal: RejectThresholdError | None = None) -> dg.AssetCheckResult:
+def held(key: dg.AssetKey, receipts: Sequence[Receipt], refusals: Sequence[RejectThresholdError] = ()) -> dg.AssetCheckResult:
     """Whether any record is in quarantine. One is worth a look, and stops nothing: that is the ratio's affair."""
-    rejected = sum(receipt.rejected for receipt in receipts) + (refusal.rejected if refusal else 0)
-    records = sum(receipt.fetched for receipt in receipts) + (refusal.records if refusal else 0)
-    found = [*(refusal.reasons if refusal else ()), *(reason for receipt in receipts for reason in receipt.reasons)]
-    reasons = list(dict.fromkeys(found))[:_SHOWN]
+    rejected = sum(receipt.rejected for receipt in receipts) + sum(refusal.rejected for refusal in refusals)
+    records = sum(receipt.fetched for receipt in receipts) + sum(refusal.records for refusal in refusals)
+    found = [*(refusal.reasons for refusal in refusals), *(receipt.reasons for receipt in receipts)]
+    reasons = list(dict.fromkeys(reason for some in found for reason in some))[:_SHOWN]
     return dg.AssetCheckResult(
         asset_key=key,
         check_name=HELD,
@@ -55,21 +55,23 @@ def held(key: dg.AssetKey, receipts: Sequence[Receipt], refusal: RejectThreshold
 
 
 def reject_ratio(
-    key: dg.AssetKey, stream: Stream, receipts: Sequence[Receipt], refusal: RejectThresholdError | None = None
+    key: dg.AssetKey, stream: Stream, receipts: Sequence[Receipt], refusals: Sequence[RejectThresholdError] = ()
 ) -> dg.AssetCheckResult:
     """How near the worst slice came to being refused whole; an error when one was."""
     limit = stream.reject_threshold
     shares = [_share(receipt.rejected, receipt.rejected + receipt.accepted + receipt.duplicate) for receipt in receipts]
-    worst = _share(refusal.rejected, refusal.records) if refusal else max(shares, default=0.0)
-    near = worst > _NEAR * limit and any(receipt.rejected for receipt in receipts)
+    worst = max([*shares, *(_share(refusal.rejected, refusal.records) for refusal in refusals)], default=0.0)
+    near = worst > _NEAR * limit and worst > 0
     said = f"At most {worst:.2%} of a slice's records were rejected; {limit:.2%} are allowed."
+    if refusals:
+        said = f"{len(refusals)} slices were refused whole. {refusals[0]}" if len(refusals) > 1 else str(refusals[0])
     return dg.AssetCheckResult(
         asset_key=key,
         check_name=REJECT_RATIO,
-        passed=not near and refusal is None,
-        severity=dg.AssetCheckSeverity.ERROR if refusal else dg.AssetCheckSeverity.WARN,
-        description=str(refusal) if refusal else f"{said} A little more, and a slice is refused whole." if near else said,
-        metadata={"share": worst, "allowed": limit, "slices": len(receipts) + (1 if refusal else 0)},
+        passed=not near and not refusals,
+        severity=dg.AssetCheckSeverity.ERROR if refusals else dg.AssetCheckSeverity.WARN,
+        description=f"{said} A little more, and a slice is refused whole." if near and not refusals else said,
+        metadata={"share": worst, "allowed": limit, "slices": len(receipts) + len(refusals), "slices refused": len(refusals)},
     )
 
 

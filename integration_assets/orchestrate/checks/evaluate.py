@@ -1,4 +1,4 @@
-"""Which checks a step evaluates: after a pull, or alone on what is there."""
+"""Which checks a step evaluates: after a pull, after a merge, or alone on what is there."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from integration_assets.orchestrate.checks.account import adds_up, held, no_drift, nothing_yet, reject_ratio
-from integration_assets.orchestrate.checks.names import ADDS_UP, HELD, NO_DRIFT, REJECT_RATIO, VOLUME
+from integration_assets.orchestrate.checks.names import ADDS_UP, EQUALS_LAKE, HELD, KEYS_UNIQUE, NO_DRIFT, REJECT_RATIO, VOLUME
+from integration_assets.orchestrate.checks.tables import compared, equals_lake, has_key, keys_unique
 from integration_assets.orchestrate.checks.volume import PAST, volume
-from integration_assets.orchestrate.specs import lake_key
+from integration_assets.orchestrate.specs import lake_key, warehouse_key
 from integration_assets.spec.receipt import Receipt
 from integration_assets.spec.source import Source, Stream
 
 if TYPE_CHECKING:
     from integration_assets.errors import RejectThresholdError
     from integration_assets.land.lake import LakeTable
+    from integration_assets.stores import Stores
 
 _LAKE = (ADDS_UP, HELD, REJECT_RATIO, NO_DRIFT, VOLUME)
 
@@ -27,11 +29,11 @@ def after_pull(
     stream: Stream,
     table: LakeTable,
     receipts: Sequence[Receipt],
-    refusal: RejectThresholdError | None = None,
+    refusals: Sequence[RejectThresholdError] = (),
 ) -> Iterator[dg.AssetCheckResult]:
     """The lake's checks over all receipts of a run; none when nothing was committed.
 
-    refusal : a slice was refused whole. Where nothing was committed beside it, only what it tells of is evaluated.
+    refusals : slices that were refused whole. Where nothing was committed beside them, only what they tell of is evaluated.
     """
     key, wanted = lake_key(source, stream), _wanted(context, lake_key(source, stream))
     past: list[Receipt] = []
@@ -40,12 +42,12 @@ def after_pull(
         past = [receipt for receipt in table.receipts(PAST + len(receipts)) if receipt.run_id not in mine]
     evaluate: dict[str, Callable[[], dg.AssetCheckResult]] = {
         ADDS_UP: lambda: adds_up(key, receipts),
-        HELD: lambda: held(key, receipts, refusal),
-        REJECT_RATIO: lambda: reject_ratio(key, stream, receipts, refusal),
+        HELD: lambda: held(key, receipts, refusals),
+        REJECT_RATIO: lambda: reject_ratio(key, stream, receipts, refusals),
         NO_DRIFT: lambda: no_drift(key, receipts),
         VOLUME: lambda: volume(key, source, stream, receipts, past),
     }
-    told = _LAKE if receipts else (HELD, REJECT_RATIO) if refusal else ()
+    told = _LAKE if receipts else (HELD, REJECT_RATIO) if refusals else ()
     yield from (evaluate[name]() for name in told if name in wanted)
 
 
@@ -62,6 +64,26 @@ def lake_alone(
         yield from after_pull(context, source, stream, table, mine)
     else:
         yield from (nothing_yet(source, stream, name) for name in _LAKE if name in wanted)
+
+
+def table_checks(
+    context: dg.AssetExecutionContext, source: Source, stream: Stream, stores: Stores, *, whole: bool
+) -> Iterator[dg.AssetCheckResult]:
+    """The warehouse's checks on its table as it is.
+
+    whole : compare all of the table with the lake, instead of what changed lately.
+    """
+    from integration_assets.spec.contract import check_stream
+    from integration_assets.sync import target
+
+    wanted = _wanted(context, warehouse_key(source, stream))
+    if not wanted:
+        return
+    aim = target(source, stream, check_stream(source, stream))
+    if KEYS_UNIQUE in wanted:
+        yield keys_unique(source, stream, stores.warehouse.doubled_keys(aim) if has_key(stream) else None)
+    if EQUALS_LAKE in wanted:
+        yield equals_lake(source, stream, compared(aim, stores.warehouse, stores.table(source, stream), whole=whole))
 
 
 def _wanted(context: dg.AssetExecutionContext, key: dg.AssetKey) -> set[str]:

@@ -14,6 +14,7 @@ REJECT_RATIO = "reject_ratio"
 NO_DRIFT = "no_drift"
 VOLUME = "volume"
 KEYS_UNIQUE = "keys_unique"
+EQUALS_LAKE = "equals_lake"
 FRESHNESS = "freshness"
 FRONTIER_LAG = "frontier_lag"
 
@@ -39,6 +40,12 @@ def check_specs(source: Source, stream: Stream) -> list[dg.AssetCheckSpec]:
             description="As many records came as usual, as the stream's own past slices of the same kind tell.",
         ),
         dg.AssetCheckSpec(KEYS_UNIQUE, asset=warehouse, description="No key is there twice in the warehouse's table."),
+        dg.AssetCheckSpec(
+            EQUALS_LAKE,
+            asset=warehouse,
+            description="The table has the rows that the lake says it must have, by their number and a hash of keys and versions:"
+            " after a merge those of the newest two days of versions, executed alone all of them.",
+        ),
     ]
 
 
