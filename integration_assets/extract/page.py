@@ -30,6 +30,11 @@ class OpenedPage(Protocol):
         ...
 
     @property
+    def empty(self) -> bool:
+        """Whether it gave none."""
+        ...
+
+    @property
     def rows(self) -> int:
         """The records that surely were ones of the API."""
         ...
@@ -74,6 +79,11 @@ class ReadPage:
     def fetched(self) -> int:
         """The records that the API gave."""
         return self.page.batch.fetched
+
+    @property
+    def empty(self) -> bool:
+        """Whether it gave none."""
+        return not self.page.batch.fetched
 
     @property
     def rows(self) -> int:

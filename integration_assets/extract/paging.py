@@ -189,7 +189,7 @@ class _Linked(Pager):
         self._empty = 0
 
     def next(self, response: Response, page: OpenedPage) -> Ask | None:
-        self._empty = 0 if page.fetched else self._empty + 1
+        self._empty = self._empty + 1 if page.empty else 0
         if self._empty >= _EMPTY_PAGES:
             raise PagingError(
                 f"{_EMPTY_PAGES:,} pages in a row had no record, and each named a next one", remedy="Ask the API's owner."

@@ -21,7 +21,7 @@ from integration_assets.spec.tenants import for_tenant
 
 AHEAD_PAGES = 8
 """Pages that are fetched ahead of the one that is worked on."""
-AHEAD_BYTES = 32 * 2**20
+AHEAD_BYTES = 16 * 2**20
 """Or so many bytes of them, when pages are large."""
 TOGETHER_BYTES = 8 * 2**20
 """Bytes of neighbouring pages that are decoded at once, when so many wait: what a page costs by itself is then shared."""

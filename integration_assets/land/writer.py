@@ -22,7 +22,7 @@ from integration_assets.land.store import Store
 from integration_assets.spec.records import TENANT
 
 ROW_GROUP_ROWS = 64 * 1024
-ROW_GROUP_BYTES = 64 * 2**20
+ROW_GROUP_BYTES = 32 * 2**20
 FILE_BYTES = 256 * 2**20
 _SAMPLE = 10_000
 
@@ -44,7 +44,7 @@ class DataFile:
 class Writer:
     """A context that writes Parquet files of one schema; leaving it without a commit deletes them.
 
-    Memory holds at most one row group: 64 Ki rows or 64 MiB. The commit must happen inside the context.
+    Memory holds at most one row group: 64 Ki rows or 32 MiB. The commit must happen inside the context.
     """
 
     def __init__(self, store: Store, schema: pa.Schema) -> None:
