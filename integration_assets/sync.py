@@ -149,11 +149,17 @@ def _winner(feed: Feed, job: Job) -> Receipt | None:
 
 
 def plan_slice(
-    feed: Feed, key: str | None = None, span: Slice | None = None, tenant: str | None = None, now: datetime | None = None
+    feed: Feed,
+    key: str | None = None,
+    span: Slice | None = None,
+    tenant: str | None = None,
+    now: datetime | None = None,
+    finished: Sequence[Slice] | None = None,
 ) -> Slice:
     """The range that a sync of this stream, or of one tenant of it, would pull now.
 
-    now : by the API's clock, which is asked where the source says so when None.
+    now      : by the API's clock, which is asked where the source says so when None.
+    finished : what the lake has, which is looked up when None.
     """
     stream = feed.stream
     if key is not None and stream.partitions is None:
@@ -175,10 +181,11 @@ def plan_slice(
     if span is not None:
         span = replace(span, tenant=tenant)
     now = now or feed.client.now()
-    if stream.cursor.kind == "integer":
-        return span or plan(stream.cursor, feed.table.state().finished, stream.origin, now, tenant)
-    if key is None and span is None:
-        return plan(stream.cursor, feed.table.state().finished, stream.origin, now, tenant)
+    if (key is None or stream.cursor.kind == "integer") and span is None:
+        finished = feed.table.state().finished if finished is None else finished
+        return plan(stream.cursor, finished, stream.origin, now, tenant)
+    if span is not None and stream.cursor.kind == "integer":
+        return span
     asked = span or (stream.partitions.slice_of(key) if key is not None and stream.partitions else Slice())
     return _until(replace(asked, tenant=tenant), now - stream.cursor.safety_lag, feed)
 

@@ -61,6 +61,9 @@ def sync(
     partition: Annotated[
         list[str] | None, typer.Option(help="A partition key, or FIRST..LAST; may be given several times.")
     ] = None,
+    tenant: Annotated[
+        list[str] | None, typer.Option(help="A tenant of the stream; may be given several times. All when left out.")
+    ] = None,
     *,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be pulled, ask for one page, write nothing.")
@@ -71,7 +74,7 @@ def sync(
     from integration_assets.cli.run import run_sync
 
     source, streams = _named(name)
-    wanted = asked(source, streams, start, end, partition)
+    wanted = asked(source, streams, start, end, partition, tenant)
     run_sync(source, wanted, Settings.from_environ(), out, run_id=uuid4().hex, dry_run=dry_run)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from uuid import uuid4
 
 from rich.console import Console
@@ -17,7 +18,7 @@ from integration_assets.spec.contract import check_stream
 from integration_assets.spec.cursor import Slice
 from integration_assets.spec.receipt import Receipt
 from integration_assets.spec.source import Source, Stream
-from integration_assets.sync import Stores, open_feeds, plan_slice
+from integration_assets.sync import Stores, open_feeds, plan_slice, tenants_of
 
 
 def check_source(source: Source, streams: Sequence[Stream], settings: Settings, out: Console) -> bool:
@@ -45,9 +46,9 @@ def check_source(source: Source, streams: Sequence[Stream], settings: Settings, 
 
 
 def _range_to_ask(feed: Feed) -> Slice:
-    """What the next sync would ask for; when nothing is new, the stream's whole history, of which one page is read."""
-    planned = plan_slice(feed)
-    return Slice(feed.stream.origin, planned.end) if planned.empty else planned
+    """What the next sync would ask for, of one tenant; when nothing is new, all its history, of which one page is read."""
+    planned = plan_slice(feed, tenant=next(iter(tenants_of(feed)), None))
+    return replace(planned, start=feed.stream.origin) if planned.empty else planned
 
 
 def _no_answer(error: IntegrationError) -> bool:

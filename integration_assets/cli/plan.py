@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from integration_assets.cli.ranges import Asked
 from integration_assets.errors import SpecError
 from integration_assets.ingest import Feed
 from integration_assets.spec.cursor import CursorValue, Slice, steps, watermark
-from integration_assets.sync import plan_slice
+from integration_assets.spec.tenants import enumerated
+from integration_assets.sync import plan_slice, tenants_of
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class Plan:
     keys, span : what was asked for, without partitions that have not begun; both None pulls what is new.
     slices     : how many slices that is; 0 when the stream is up to date.
     notes      : sentences for people.
+    tenants    : whose; empty for a stream without tenants.
     """
 
     feed: Feed
@@ -27,6 +29,7 @@ class Plan:
     span: Slice | None
     slices: int
     notes: tuple[str, ...] = ()
+    tenants: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -35,27 +38,40 @@ class Plan:
 
 
 def plan_all(feeds: Sequence[Feed], wanted: Asked) -> list[Plan]:
-    """A plan for each feed, by one reading of the API's clock.
+    """A plan for each feed, by one reading of the API's clock. Tenants that the API lists are asked for.
 
     Raises `SpecError` when a range or all of a stream's partitions lie in the API's future: nothing was pulled then.
     """
     timed = [feed for feed in feeds if feed.stream.cursor and feed.stream.cursor.kind == "timestamp"]
     now = timed[0].client.now() if timed else None
-    return [_plan(feed, wanted.keys.get(feed.stream.name), wanted.spans.get(feed.stream.name), now) for feed in feeds]
+    return [_plan(feed, wanted, now) for feed in feeds]
 
 
-def _plan(feed: Feed, keys: tuple[str, ...] | None, span: Slice | None, now: datetime | None) -> Plan:
+def _plan(feed: Feed, wanted: Asked, now: datetime | None) -> Plan:
+    keys, span = wanted.keys.get(feed.stream.name), wanted.spans.get(feed.stream.name)
+    tenants = tenants_of(feed, wanted.tenants)
+    said = _tenants(feed, tenants, wanted) if tenants else []
     if keys is not None and now is not None:
-        return _of_partitions(feed, keys, now)
+        plan = _of_partitions(feed, keys, now)
+        return replace(plan, tenants=tenants, slices=plan.slices * max(1, len(tenants)), notes=(*said, *plan.notes))
+    finished = feed.table.state().finished
     try:
-        planned = plan_slice(feed, None, span)
+        planned = [plan_slice(feed, None, span, tenant, now, finished) for tenant in tenants or (None,)]
     except SpecError as error:
         raise error.at(feed.source.name, feed.stream.name) from None
-    notes: list[str] = []
     if now is not None and feed.stream.cursor and feed.stream.cursor.kind == "timestamp":
-        notes += _past_now(planned, span) if span else _up_to_date(feed, planned, now)
-    slices = 0 if planned.empty else sum(1 for _ in steps(feed.stream.cursor, planned))
-    return Plan(feed, None, span, slices, tuple(notes))
+        said += _past_now(planned[0], span) if span else _up_to_date(feed, planned, now)
+    slices = sum(1 for one in planned if not one.empty for _ in steps(feed.stream.cursor, one))
+    return Plan(feed, None, span, slices, tuple(said), tenants)
+
+
+def _tenants(feed: Feed, tenants: Sequence[str], wanted: Asked) -> list[str]:
+    """How many there are, and which of those that were pulled before there are no more."""
+    if wanted.tenants is not None:
+        return []
+    gone = sorted({done.tenant for done in feed.table.state().finished if done.tenant} - {*tenants})
+    said = [f"{len(tenants):,} tenant{'' if len(tenants) == 1 else 's'}: {enumerated(tenants)}"]
+    return said + ([f"no more among the tenants, and not pulled: {enumerated(gone)}; what they landed stays"] if gone else [])
 
 
 def _of_partitions(feed: Feed, keys: tuple[str, ...], now: datetime) -> Plan:
@@ -92,10 +108,12 @@ def _past_now(planned: Slice, span: Slice) -> list[str]:
     return [f"--to {_show(span.end)} is past the API's now: pulled up to {_show(planned.end)}, where its data is final"]
 
 
-def _up_to_date(feed: Feed, planned: Slice, now: datetime) -> list[str]:
-    mark = watermark(feed.table.state().finished, feed.stream.origin)
+def _up_to_date(feed: Feed, planned: Sequence[Slice], now: datetime) -> list[str]:
+    if len(planned) > 1:
+        return [f"up to date: all tenants, the API's clock is {_show(now)}"] if all(one.empty for one in planned) else []
+    mark = watermark(feed.table.state().finished, feed.stream.origin, planned[0].tenant)
     said = []
-    if planned.empty:
+    if planned[0].empty:
         said.append(f"up to date: the watermark is {_show(mark)}, the API's clock {_show(now)}")
     if isinstance(mark, datetime) and mark > now:
         said.append(

@@ -1,9 +1,9 @@
-"""What `--from`, `--to` and `--partition` mean for each of the streams that are named."""
+"""What `--from`, `--to`, `--partition` and `--tenant` mean for each of the streams that are named."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from integration_assets.errors import IntegrationError, SpecError
@@ -19,17 +19,24 @@ class Asked:
     """The streams to pull, and how much of each.
 
     spans, keys : a range or partition keys by stream name; a stream in neither is pulled for what is new.
+    tenants     : those to pull; None for all that a stream has.
     left_out    : streams of the source that cannot be asked so, and why.
     """
 
     streams: tuple[Stream, ...]
     spans: Mapping[str, Slice] = field(default_factory=dict)
     keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    tenants: tuple[str, ...] | None = None
     left_out: Mapping[str, str] = field(default_factory=dict)
 
 
 def asked(
-    source: Source, streams: Sequence[Stream], start: str | None, end: str | None, partitions: Sequence[str] | None
+    source: Source,
+    streams: Sequence[Stream],
+    start: str | None,
+    end: str | None,
+    partitions: Sequence[str] | None,
+    tenants: Sequence[str] | None = None,
 ) -> Asked:
     """Read the options. Of several streams, those that cannot be asked so are left out; one alone is an error.
 
@@ -41,6 +48,10 @@ def asked(
         )
     if end and not start:
         raise SpecError("--to needs --from", source=source.name, field="--from", remedy="Say where the range begins.")
+    if tenants:
+        theirs, without = _each(streams, lambda stream: _tenants(source, stream, tenants))
+        rest = asked(source, [stream for stream in streams if stream.name in theirs], start, end, partitions)
+        return replace(rest, tenants=tuple(dict.fromkeys(tenants)), left_out={**without, **rest.left_out})
     if partitions:
         keys, left_out = _each(streams, lambda stream: _keys(source, stream, partitions))
         return Asked(tuple(stream for stream in streams if stream.name in keys), keys=keys, left_out=left_out)
@@ -98,6 +109,19 @@ def _span(source: Source, stream: Stream, start: str, end: str | None) -> Slice:
             remedy="Give an end after the start.",
         )
     return span
+
+
+def _tenants(source: Source, stream: Stream, wanted: Sequence[str]) -> None:
+    """See that the stream has these tenants, as far as that can be told without the API."""
+    if stream.tenants is None:
+        raise _CannotError(
+            "the stream has no tenants", source=source.name, stream=stream.name, field="--tenant", remedy="Leave --tenant out."
+        )
+    try:
+        if stream.tenants.listing is None:
+            stream.tenants.choose(stream.tenants.keys, wanted)
+    except SpecError as error:
+        raise _CannotError(error.what, source=source.name, stream=stream.name, field="--tenant", remedy=error.remedy) from None
 
 
 def _keys(source: Source, stream: Stream, wanted: Sequence[str]) -> tuple[str, ...]:

@@ -37,9 +37,13 @@ def _lines(reject: Rejected) -> dict[str, str]:
     return {
         "reasons": "; ".join(reject.reasons),
         "key": reject.key or "not readable",
-        "slice": f"partition {reject.partition}" if reject.partition else str(reject.slice),
+        "slice": f"partition {reject.partition}{_whose(reject)}" if reject.partition else str(reject.slice),
         "record": _preview(reject.payload),
     }
+
+
+def _whose(reject: Rejected) -> str:
+    return f" of {reject.slice.tenant}" if reject.slice.tenant is not None else ""
 
 
 def _preview(payload: bytes) -> str:

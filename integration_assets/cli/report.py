@@ -12,11 +12,13 @@ from integration_assets.settings import Settings
 from integration_assets.spec.auth import secret_names
 from integration_assets.spec.receipt import Receipt
 from integration_assets.spec.source import Source, Stream
+from integration_assets.spec.tenants import enumerated
 
-Row = tuple[str, Receipt, int]
-"""A stream's name, its receipts as one account, and how many slices they were."""
+Row = tuple[str, Receipt, Sequence[Receipt]]
+"""A stream's name, its receipts as one account, and each of them."""
 UP_TO_DATE = "up to date"
 _KIB = 1024
+_TENANTS = 20
 
 
 def sources_table(sources: Iterable[Source], settings: Settings) -> Table:
@@ -30,6 +32,7 @@ def sources_table(sources: Iterable[Source], settings: Settings) -> Table:
                 "reads": f"{settings.locate(source).base_url}{stream.path}",
                 "cursor": stream.cursor.field if stream.cursor else "none: always pulled whole",
                 "partitions": f"by {stream.partitions.every}" if stream.partitions else "none",
+                **({"tenants": _tenants(stream)} if stream.tenants else {}),
                 "lands by": stream.disposition,
                 "secret": ", ".join(needed) or "none",
             }
@@ -37,18 +40,39 @@ def sources_table(sources: Iterable[Source], settings: Settings) -> Table:
     return table
 
 
+def _tenants(stream: Stream) -> str:
+    assert stream.tenants is not None  # noqa: S101 - asked only for streams that have some
+    listing = stream.tenants.listing
+    return enumerated(stream.tenants.keys) if listing is None else f"those that {listing.path} lists"
+
+
 def account_table(rows: Sequence[Row], title: str) -> Table:
     """One cell a stream: outcome, the account that must add up, and what it cost."""
     table = blocks_table(title)
-    for name, receipt, slices in rows:
+    for name, receipt, each in rows:
         pace = f", {receipt.fetched / receipt.seconds:,.0f} records/s" if receipt.seconds and receipt.fetched else ""
         lines = {
-            "": f"{receipt.outcome}, {_count(slices, 'slice')}",
+            "": f"{receipt.outcome}, {_count(len(each), 'slice')}",
             "records": equation(receipt),
+            **_by_tenant(each),
             "cost": f"{_count(receipt.pages, 'page')}, {_count(receipt.requests, 'request')}, {size(receipt.bytes)}{pace}",
         }
         table.add_row(block(name, lines))
     return table
+
+
+def _by_tenant(receipts: Sequence[Receipt]) -> dict[str, str]:
+    """How many records of each tenant, where the stream has a few."""
+    mine: dict[str, list[Receipt]] = {}
+    for receipt in receipts:
+        if receipt.tenant is not None:
+            mine.setdefault(receipt.tenant, []).append(receipt)
+    if len(mine) > _TENANTS:
+        return {"tenants": f"{len(mine):,}"}
+    return {
+        f"tenant {tenant}": f"{sum(one.accepted for one in some):,} accepted of {sum(one.fetched for one in some):,}"
+        for tenant, some in mine.items()
+    }
 
 
 def blocks_table(title: str) -> Table:

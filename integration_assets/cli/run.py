@@ -115,7 +115,10 @@ def _pull(work: Work, run_id: str, bars: Progress, *, dry_run: bool) -> None:
         spent = seconds + now.seconds
         bars.update(bar, rows=rows + now.fetched, rate=f"{(rows + now.fetched) / spent:,.0f}/s" if spent else "")
 
-    for receipt in sync_stream(plan.feed, run_id, partitions=plan.keys, span=plan.span, dry_run=dry_run, watch=watch):
+    whose = plan.tenants or None
+    for receipt in sync_stream(
+        plan.feed, run_id, partitions=plan.keys, span=plan.span, tenants=whose, dry_run=dry_run, watch=watch
+    ):
         work.receipts.append(receipt)
         rows += receipt.fetched
         seconds += receipt.seconds
@@ -139,7 +142,7 @@ def _progress(out: Console) -> Progress:
 
 def _account(out: Console, works: Sequence[Work], stores: Stores, *, dry_run: bool) -> None:
     """The table of all streams, then a line for each thing that someone should know."""
-    rows = [(work.plan.name, account, len(work.receipts)) for work in works if (account := work.account)]
+    rows = [(work.plan.name, account, work.receipts) for work in works if (account := work.account)]
     if rows:
         out.print(account_table(rows, "Dry run: nothing was written" if dry_run else "Sync"))
     for work in works:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -56,19 +57,34 @@ def _lines(stores: Stores, source: Source, stream: Stream) -> dict[str, str]:
     if not lake.exists():
         return {"": "never synced"}
     state = lake.state()
-    mark = Slice(watermark(state.finished, stream.origin)).to_json()[0]
-    holes = [str(hole) for hole in gaps(state.finished, stream.origin)]
-    more = f" and {len(holes) - _SHOWN} more" if len(holes) > _SHOWN else ""
     last = state.receipt
     reached = stores.warehouse.version(source.name, stream.name)
     follows = "never merged" if reached is None else f"merged up to version {reached}"
     behind = "" if reached == state.version else ", behind the lake: the next sync merges it"
-    lines = {
-        "watermark": str(mark if mark is not None else "none: always pulled whole" if stream.cursor is None else "none yet"),
-        "gaps": (", ".join(holes[:_SHOWN]) + more) or "none",
+    return {
+        **(_by_tenant(stream, state.finished) if stream.tenants else _frontier(stream, state.finished)),
         "last": f"{last.outcome}, {last.finished_at[:19]}Z" if last else "-",
         "records": equation(last) if last else "-",
         "lake": f"version {state.version}",
         "warehouse": follows + behind,
     }
-    return lines if stream.cursor else {name: text for name, text in lines.items() if name != "gaps"}
+
+
+def _by_tenant(stream: Stream, finished: Sequence[Slice]) -> dict[str, str]:
+    """A line a tenant: those of a fixed set, and all that were ever pulled."""
+    assert stream.tenants is not None  # noqa: S101 - asked only for streams that have some
+    if stream.cursor is None:
+        return {"watermark": "none: tenants are always pulled whole"}
+    known = dict.fromkeys([*stream.tenants.keys, *sorted({done.tenant for done in finished if done.tenant})])
+    lines = {tenant: _frontier(stream, finished, tenant) for tenant in known}
+    return {f"tenant {tenant}": f"{line['watermark']}, gaps: {line['gaps']}" for tenant, line in lines.items()}
+
+
+def _frontier(stream: Stream, finished: Sequence[Slice], tenant: str | None = None) -> dict[str, str]:
+    """How far the stream or one tenant is, and what is missing on the way."""
+    if stream.cursor is None:
+        return {"watermark": "none: always pulled whole"}
+    mark = Slice(watermark(finished, stream.origin, tenant)).to_json()[0]
+    holes = [str(replace(hole, tenant=None)) for hole in gaps(finished, stream.origin, tenant)]
+    more = f" and {len(holes) - _SHOWN} more" if len(holes) > _SHOWN else ""
+    return {"watermark": "none yet" if mark is None else str(mark), "gaps": (", ".join(holes[:_SHOWN]) + more) or "none"}

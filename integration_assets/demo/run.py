@@ -101,7 +101,7 @@ def _round(world: World, now: datetime, title: str) -> bool:
     for stream in world.source.streams:
         receipts = accounts[stream.name]
         account = outcome(receipts) or untouched(world.source, stream, run_id)
-        rows.append((f"{world.source.name}.{stream.name}", account, len(receipts)))
+        rows.append((f"{world.source.name}.{stream.name}", account, receipts))
     world.out.print(account_table(rows, title))
     if not succeeded:
         world.out.print(f"[bold red]The run failed[/]; its log: {run_id}. Open the UI with make dev.")
