@@ -13,15 +13,17 @@ from google.cloud.bigquery import Client, QueryJob, ScalarQueryParameter, Table
 
 from integration_assets.errors import WarehouseBusyError, WarehouseError
 from integration_assets.land.bigquery_errors import CLIENT_ERRORS, explain, passes
+from integration_assets.land.bigquery_history import wrong_histories
 from integration_assets.land.bigquery_jobs import job_name, load, query_config, run_script
-from integration_assets.land.bigquery_merge import Merge, script, unpruned
+from integration_assets.land.bigquery_merge import script, unpruned
+from integration_assets.land.bigquery_parts import Merge
 from integration_assets.land.bigquery_tables import Names, ensure, ensure_own, find, label, last_merge, quote
 from integration_assets.land.bigquery_types import column
 from integration_assets.land.bigquery_verify import fingerprint
 from integration_assets.land.fingerprint import Fingerprint, place
 from integration_assets.land.merging import Plan, Recorded, plan_merge
 from integration_assets.land.store import VersionsGoneError
-from integration_assets.land.warehouse import MergeResult, Target, identity
+from integration_assets.land.warehouse import MergeResult, Target, check_shape, identity
 
 if TYPE_CHECKING:
     from integration_assets.land.lake import LakeTable
@@ -89,13 +91,20 @@ class BigQueryWarehouse:
             return job.result(timeout=self._wait).to_arrow(create_bqstorage_client=False)
 
     def doubled_keys(self, target: Target) -> int:
-        """How many keys (in an append table: keys with their version) have more than one row; 0 without key or table."""
+        """How many keys (in an append table: keys with their version) have more than one row; 0 without key or table.
+
+        In a history: how many keys have more than one current row, a version twice, or ranges that overlap.
+        """
         if not target.key:
             return 0
-        names = ", ".join(quote(name) for name in identity(target))
-        sql = f"SELECT COUNT(*) AS n FROM (SELECT 1 FROM {self.table_name(target)} GROUP BY {names} HAVING COUNT(*) > 1)"
         with self._open("count doubled keys") as client:
-            return int(next(iter(self._run(client, sql).result()))["n"]) if find(client, self.names, target) else 0
+            table = find(client, self.names, target)
+            check_shape(target, _column_names(table))
+            names = ", ".join(quote(name) for name in identity(target))
+            groups = f"SELECT 1 FROM {self.table_name(target)} GROUP BY {names} HAVING COUNT(*) > 1"
+            history = target.disposition == "history"
+            sql = wrong_histories(target.key, self.table_name(target)) if history else f"SELECT COUNT(*) AS n FROM ({groups})"
+            return int(next(iter(self._run(client, sql).result()))["n"]) if table else 0
 
     def fingerprint(self, target: Target, since: CursorValue | None = None) -> Fingerprint:
         """Count and hash of the table's rows whose version is at or after `since`, to be held against the lake's."""
@@ -118,6 +127,7 @@ class BigQueryWarehouse:
             for _ in range(_TRIES):
                 last = last_merge(client, self.names, target.source, target.stream)
                 table = find(client, self.names, target)
+                check_shape(target, _column_names(table))
                 plan = self._plan(target, lake_table, last, table, rebuild=rebuild)
                 if plan is None:
                     return self._nothing_new(target, last, table, started)
@@ -166,7 +176,7 @@ class BigQueryWarehouse:
         if uris:
             staging = [column(field) for field in plan.schema]
             rows = load(client, self.names, name, uris, staging, labels, self._wait).output_rows or 0
-        if not rows and plan.action in {"merge", "append"}:
+        if not rows and plan.action in {"merge", "append", "history"}:
             plan = replace(plan, action=None)
         merge = Merge(self.names, target, columns, plan, staged if rows else None, self._partition)
         try:
@@ -253,6 +263,10 @@ class BigQueryWarehouse:
                 yield client
         except CLIENT_ERRORS as error:
             raise explain(error, doing) from error
+
+
+def _column_names(table: Table | None) -> list[str]:
+    return [field.name for field in table.schema] if table else []
 
 
 def _uri(lake_table: LakeTable, path: str) -> str:

@@ -13,19 +13,24 @@ by order of arrival; BigQuery knows no order of rows, so the row's text decides,
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC
-
-import pyarrow as pa
-from google.cloud.bigquery import SchemaField
-
-from integration_assets.land.bigquery_tables import Names, partition_column, quote
-from integration_assets.land.bigquery_types import spelled
-from integration_assets.land.merging import Plan
+from integration_assets.land.bigquery_history import live_versions, merge_history
+from integration_assets.land.bigquery_parts import (
+    Merge,
+    day_type,
+    deleted_at,
+    find_days,
+    listed,
+    newest,
+    pruning,
+    same,
+    same_key,
+    touched_days,
+    value,
+    versions_days,
+)
+from integration_assets.land.bigquery_tables import partition_column, quote
 from integration_assets.land.warehouse import DELETED, DELETED_AT, EXTRACTED_AT, RUN_ID, Target
 
-# Aliases and variables begin with an underscore, as no column of a contract does: a column would hide them.
 MOVED = "another merge of this stream was first"
 
 _SCRIPT = """
@@ -58,37 +63,11 @@ END IF;
 """
 
 
-@dataclass(frozen=True)
-class Merge:
-    """What the SQL speaks of: the target, its columns as they are in the table, and the staged rows' table, None for no rows."""
-
-    names: Names
-    target: Target
-    columns: Mapping[str, SchemaField]
-    plan: Plan
-    staged: str | None
-    partition: str
-
-    @property
-    def table(self) -> str:
-        """The stream's table as SQL takes it."""
-        return quote(self.names.table(self.target))
-
-    @property
-    def source(self) -> str:
-        """The staged rows that count."""
-        name = quote(self.staged or "")
-        if not self.plan.pulled_at:
-            return name
-        moment = self.plan.pulled_at.astimezone(UTC).isoformat(sep=" ")
-        return f"(SELECT * FROM {name} WHERE {EXTRACTED_AT} = TIMESTAMP '{moment}')"
-
-
 def script(merge: Merge) -> str:
     """The whole merge. Parameters: lake, version, lake_before, version_before, source, stream, run_id, rows_read."""
-    work = {"merge": _merge, "append": _append, "replace": _replace, "rebuild": _rebuild}
+    work = {"merge": _merge, "append": _append, "replace": _replace, "history": merge_history, "rebuild": _rebuild}
     return _SCRIPT.format(
-        day_type=_day_type(merge),
+        day_type=day_type(merge),
         merged=quote(merge.names.merged(merge.target.source, merge.target.stream)),
         moved=MOVED,
         table=merge.table,
@@ -101,13 +80,15 @@ def unpruned(merge: Merge) -> str | None:
     """The statement that a dry run can price before the days are known: the most that the merge may scan."""
     if merge.staged is None or merge.plan.action is None:
         return None
+    if merge.target.disposition == "history":
+        return live_versions(merge, pruned=False)
     merges = merge.plan.action in {"merge", "rebuild"}
     return _live(merge, pruned=False) if merges else _insert(merge, merge.plan.action, pruned=False)
 
 
 def _merge(merge: Merge) -> str:
     return _MERGE.format(
-        find_days=_find_days(merge, _touched_days(merge)),
+        find_days=find_days(merge, touched_days(merge)),
         live=_live(merge, pruned=True),
         gone=_gone(merge),
         table=merge.table,
@@ -117,11 +98,7 @@ def _merge(merge: Merge) -> str:
 
 
 def _append(merge: Merge) -> str:
-    by, target = partition_column(merge.target), merge.target
-    days = (
-        f"SELECT _s.{quote(by)} AS moment FROM {merge.source} AS _s" if by and by in _versioned(target) else _touched_days(merge)
-    )
-    find = _find_days(merge, days) if target.key else ""
+    find = find_days(merge, versions_days(merge)) if merge.target.key else ""
     return f"{find}\n{_insert(merge, 'append', pruned=True)};\nSET inserted = @@row_count;"
 
 
@@ -135,18 +112,21 @@ def _replace(merge: Merge) -> str:
 def _rebuild(merge: Merge) -> str:
     """Merge the staged rows into the emptied table: what was deleted from the lake must not live on in it."""
     emptied = f"DELETE FROM {merge.table} WHERE TRUE;\nSET emptied = @@row_count;\nSET rows_before = 0;"
-    merged = _merge(merge) if merge.staged else ""
+    history = merge.target.disposition == "history"
+    if history:
+        emptied += f"\nDELETE FROM {merge.gone_table} WHERE TRUE;"
+    merged = (merge_history if history else _merge)(merge) if merge.staged else ""
     return f"{emptied}\n{merged}\nSET deleted = emptied;"
 
 
 def _live(merge: Merge, *, pruned: bool) -> str:
     """Each key's newest live version, unless the table has a newer one."""
     written = _written(merge)
-    updates = ", ".join(f"{quote(name)} = {_value(merge, name)}" for name in written if name not in merge.target.key)
-    newest = _newest(merge, f"{DELETED} IS NOT TRUE")
-    return f"""MERGE INTO {merge.table} AS _t USING ({newest}) AS _s ON {_same_key(merge, pruned=pruned)}
+    updates = ", ".join(f"{quote(name)} = {value(merge, name)}" for name in written if name not in merge.target.key)
+    source = newest(merge, f"{DELETED} IS NOT TRUE", merge.target.key, _by(merge.target))
+    return f"""MERGE INTO {merge.table} AS _t USING ({source}) AS _s ON {same_key(merge, pruned=pruned)}
 WHEN MATCHED AND {_not_older(merge.target)} THEN UPDATE SET {updates}
-WHEN NOT MATCHED THEN INSERT ({_list(written)}) VALUES ({", ".join(_value(merge, name) for name in written)})"""
+WHEN NOT MATCHED THEN INSERT ({listed(written)}) VALUES ({", ".join(value(merge, name) for name in written)})"""
 
 
 def _gone(merge: Merge) -> str:
@@ -155,17 +135,17 @@ def _gone(merge: Merge) -> str:
     After the live rows, so that a record that came and went within one merge keeps its values, as in two merges.
     """
     target = merge.target
-    changed = {DELETED_AT: _deleted_at(target), EXTRACTED_AT: f"_s.{EXTRACTED_AT}", RUN_ID: f"_s.{RUN_ID}"}
+    changed = {DELETED_AT: deleted_at(target), EXTRACTED_AT: f"_s.{EXTRACTED_AT}", RUN_ID: f"_s.{RUN_ID}"}
     if target.version and target.version not in target.key:
         changed[target.version] = f"_s.{quote(target.version)}"
     inserted = {name: f"_s.{quote(name)}" for name in target.key} | changed
     by = partition_column(target)
     if by and by not in inserted:
         inserted[by] = f"_s.{quote(by)}"
-    source = f"SELECT * FROM ({_newest(merge, 'TRUE')}) WHERE {DELETED}"
-    return f"""MERGE INTO {merge.table} AS _t USING ({source}) AS _s ON {_same_key(merge, pruned=True)}
+    source = f"SELECT * FROM ({newest(merge, 'TRUE', target.key, _by(target))}) WHERE {DELETED}"
+    return f"""MERGE INTO {merge.table} AS _t USING ({source}) AS _s ON {same_key(merge, pruned=True)}
 WHEN MATCHED AND {_not_older(target)} THEN UPDATE SET {", ".join(f"{quote(n)} = {v}" for n, v in changed.items())}
-WHEN NOT MATCHED THEN INSERT ({_list(list(inserted))}) VALUES ({", ".join(inserted.values())})"""
+WHEN NOT MATCHED THEN INSERT ({listed(list(inserted))}) VALUES ({", ".join(inserted.values())})"""
 
 
 def _insert(merge: Merge, action: str, *, pruned: bool) -> str:
@@ -174,28 +154,22 @@ def _insert(merge: Merge, action: str, *, pruned: bool) -> str:
     chosen = f"SELECT _s.* FROM {merge.source} AS _s WHERE TRUE"
     if names:
         if action == "append":
-            same = " AND ".join(_same(merge.target, name) for name in names)
-            chosen += f" AND NOT EXISTS (SELECT 1 FROM {merge.table} AS _t WHERE {same}{_pruning(merge, pruned=pruned)})"
+            there = " AND ".join(same(merge.target, name) for name in names)
+            chosen += f" AND NOT EXISTS (SELECT 1 FROM {merge.table} AS _t WHERE {there}{pruning(merge, pruned=pruned)})"
         order = f"_s.{EXTRACTED_AT}, TO_JSON_STRING(_s)"
         chosen += f" QUALIFY ROW_NUMBER() OVER (PARTITION BY {', '.join('_s.' + quote(n) for n in names)} ORDER BY {order}) = 1"
-    values = ", ".join(_value(merge, name, tombstones=True) for name in written)
-    return f"INSERT INTO {merge.table} ({_list(written)}) SELECT {values} FROM ({chosen}) AS _s"
+    values = ", ".join(value(merge, name, tombstones=True) for name in written)
+    return f"INSERT INTO {merge.table} ({listed(written)}) SELECT {values} FROM ({chosen}) AS _s"
+
+
+def _by(target: Target) -> tuple[str, ...]:
+    return (target.version,) if target.version else ()
 
 
 def _versioned(target: Target) -> tuple[str, ...]:
     """The columns that name one version of a record; none without a key."""
     both = (*target.key, target.version) if target.version and target.version not in target.key else target.key
     return both if target.key else ()
-
-
-def _newest(merge: Merge, where: str) -> str:
-    target = merge.target
-    version = f"_s.{quote(target.version)} DESC NULLS LAST, " if target.version else ""
-    order = f"{version}_s.{EXTRACTED_AT} DESC NULLS LAST, TO_JSON_STRING(_s) DESC"
-    key = ", ".join(f"_s.{quote(name)}" for name in target.key)
-    return (
-        f"SELECT _s.* FROM {merge.source} AS _s WHERE {where} QUALIFY ROW_NUMBER() OVER (PARTITION BY {key} ORDER BY {order}) = 1"
-    )
 
 
 def _not_older(target: Target) -> str:
@@ -207,68 +181,7 @@ def _not_older(target: Target) -> str:
     return f"({s} > {t} OR ({s} IS NOT NULL AND {t} IS NULL) OR ({s} IS NOT DISTINCT FROM {t} AND {as_new}))"
 
 
-def _same_key(merge: Merge, *, pruned: bool) -> str:
-    return " AND ".join(f"_t.{quote(name)} = _s.{quote(name)}" for name in merge.target.key) + _pruning(merge, pruned=pruned)
-
-
-def _same(target: Target, name: str) -> str:
-    """Equality of one column. A key has no nulls, and only `=` lets BigQuery join by hash instead of row by row."""
-    s, t = f"_s.{quote(name)}", f"_t.{quote(name)}"
-    return f"{t} = {s}" if name in target.key else f"({t} = {s} OR ({t} IS NULL AND {s} IS NULL))"
-
-
-def _touched_days(merge: Merge) -> str:
-    """Where the table's rows with staged keys are; of the table this reads the key and the partition column alone."""
-    same = " AND ".join(f"_t.{quote(name)} = _s.{quote(name)}" for name in merge.target.key)
-    by = quote(partition_column(merge.target) or "")
-    there = f"EXISTS (SELECT 1 FROM {quote(merge.staged or '')} AS _s WHERE {same})"
-    return f"SELECT _t.{by} AS moment FROM {merge.table} AS _t WHERE {there}"
-
-
-def _find_days(merge: Merge, moments: str) -> str:
-    by = partition_column(merge.target)
-    if not by:
-        return ""
-    return f"SET _days = ARRAY(SELECT DISTINCT {_day(merge, by, 'm.moment')} FROM ({moments}) AS m WHERE m.moment IS NOT NULL);"
-
-
-def _pruning(merge: Merge, *, pruned: bool) -> str:
-    """The condition that keeps BigQuery to the days in `days`, and to the rows without one."""
-    by = partition_column(merge.target)
-    if not (by and pruned):
-        return ""
-    column = f"_t.{quote(by)}"
-    null = "" if by in merge.target.key else f"{column} IS NULL OR "
-    return f" AND ({null}{_day(merge, by, column)} IN UNNEST(_days))"
-
-
-def _day_type(merge: Merge) -> str:
-    by = partition_column(merge.target)
-    return spelled(merge.columns[by]) if by else "DATE"
-
-
-def _day(merge: Merge, by: str, expression: str) -> str:
-    return f"{spelled(merge.columns[by])}_TRUNC({expression}, {merge.partition})"
-
-
 def _written(merge: Merge) -> list[str]:
     """The table's columns that a row sets; a column gone from the contract stays null."""
     given = {*merge.target.contract_schema.names, EXTRACTED_AT, RUN_ID, DELETED_AT}
     return [name for name in merge.columns if name in given]
-
-
-def _value(merge: Merge, name: str, *, tombstones: bool = False) -> str:
-    if name == DELETED_AT:
-        return f"IF(_s.{DELETED}, {_deleted_at(merge.target)}, NULL)" if tombstones else "CAST(NULL AS TIMESTAMP)"
-    column = f"_s.{quote(name)}"
-    # A number that no FLOAT64 holds exactly is rounded in the table; the lake has its digits.
-    return f"PARSE_JSON({column}, wide_number_mode => 'round')" if name in merge.target.json else column
-
-
-def _deleted_at(target: Target) -> str:
-    timed = target.version and pa.types.is_timestamp(target.contract_schema.field(target.version).type)
-    return f"CAST(_s.{quote(target.version)} AS TIMESTAMP)" if target.version and timed else f"_s.{EXTRACTED_AT}"
-
-
-def _list(names: Sequence[str]) -> str:
-    return ", ".join(quote(name) for name in names)

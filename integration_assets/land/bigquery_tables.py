@@ -9,6 +9,7 @@ hinder each other, while two additions to one ledger would both succeed.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -19,7 +20,18 @@ from google.cloud.bigquery import Client, Dataset, QueryJobConfig, SchemaField, 
 from integration_assets.errors import WarehouseError
 from integration_assets.land.bigquery_types import column, spelled
 from integration_assets.land.merging import Recorded
-from integration_assets.land.warehouse import DELETED_AT, EXTRACTED_AT, RUN_ID, Target
+from integration_assets.land.warehouse import (
+    COMMENTS,
+    DELETED_AT,
+    EXTRACTED_AT,
+    IS_CURRENT,
+    RUN_ID,
+    VALID_FROM,
+    VALID_TO,
+    Target,
+    own_columns,
+    view,
+)
 
 _STAGING_KEPT = timedelta(days=1)
 _CLUSTERED = 4
@@ -37,13 +49,7 @@ _LEDGER = (
     SchemaField("deleted", "INT64"),
     SchemaField("lake", "STRING"),
 )
-_TECHNICAL = {
-    DELETED_AT: SchemaField(
-        DELETED_AT, "TIMESTAMP", description="When the API said that the record is gone; null while it is live."
-    ),
-    EXTRACTED_AT: SchemaField(EXTRACTED_AT, "TIMESTAMP", description="When the pull that brought this version began."),
-    RUN_ID: SchemaField(RUN_ID, "STRING", description="The run that pulled this version."),
-}
+_TYPES = {DELETED_AT: "TIMESTAMP", EXTRACTED_AT: "TIMESTAMP", RUN_ID: "STRING", IS_CURRENT: "BOOL"}
 
 
 @dataclass(frozen=True)
@@ -80,6 +86,10 @@ class Names:
     def merged(self, source: str, stream: str) -> str:
         """The table whose one row says how far a stream is merged."""
         return f"{self.own}.merged-{source}-{stream}"
+
+    def gone(self, target: Target) -> str:
+        """The table of a history's tombstones: a deletion ends a row's range and is no row itself, but has to be remembered."""
+        return f"{self.own}.gone-{target.source}-{target.stream}"
 
 
 def quote(name: str) -> str:
@@ -160,10 +170,9 @@ def wanted_columns(target: Target) -> dict[str, SchemaField]:
         )
         for field in target.contract_schema
     }
-    own = dict(_TECHNICAL)
-    if not (target.disposition == "merge" or target.tombstones):
-        del own[DELETED_AT]
-    return found | own
+    span = found[target.version].field_type if target.version else "TIMESTAMP"
+    types = _TYPES | {VALID_FROM: span, VALID_TO: span}
+    return found | {name: SchemaField(name, types[name], description=COMMENTS[name]) for name in own_columns(target)}
 
 
 def ensure(client: Client, names: Names, target: Target, table: Table | None, partition: str) -> dict[str, SchemaField]:
@@ -179,12 +188,13 @@ def ensure(client: Client, names: Names, target: Target, table: Table | None, pa
         dataset(client, names.dataset(target.source), names.location)
         # Before the table: whoever finds the table then finds the row as well.
         _merged_row(client, names, target)
+        if target.disposition == "history":
+            client.create_table(_gone_table(names, target, wanted), exists_ok=True)
         table = client.create_table(_new_table(names, target, wanted, partition), exists_ok=True)
     if _grow(table, wanted, target):
         table.labels = {**table.labels, **_labels(target)}
         table = client.update_table(table, ["schema", "labels"])
-    if target.tombstones:
-        _live_view(client, names, target, table)
+    _view(client, names, target, table)
     return {field.name: field for field in table.schema}
 
 
@@ -193,10 +203,21 @@ def _new_table(names: Names, target: Target, wanted: dict[str, SchemaField], par
     by = partition_column(target)
     if by:
         table.time_partitioning = TimePartitioning(type_=partition, field=by)
-    clustered = [name for name in target.cluster_by or target.key if spelled(wanted[name]) in _CLUSTER_TYPES]
-    table.clustering_fields = clustered[:_CLUSTERED] or None
+    table.clustering_fields = _clusters(target.cluster_by or target.key, wanted)
     table.labels = _labels(target)
     return table
+
+
+def _gone_table(names: Names, target: Target, wanted: dict[str, SchemaField]) -> Table:
+    columns = [*(wanted[name] for name in target.key), wanted[VALID_FROM], wanted[EXTRACTED_AT]]
+    table = Table(names.gone(target), schema=[SchemaField(column.name, column.field_type) for column in columns])
+    table.clustering_fields = _clusters(target.key, wanted)
+    table.labels = _labels(target)
+    return table
+
+
+def _clusters(chosen: Sequence[str], wanted: dict[str, SchemaField]) -> list[str] | None:
+    return [name for name in chosen if spelled(wanted[name]) in _CLUSTER_TYPES][:_CLUSTERED] or None
 
 
 def _labels(target: Target) -> dict[str, str]:
@@ -247,16 +268,21 @@ def _same(one: SchemaField, other: SchemaField) -> bool:
     return one.mode == other.mode and (one.description or "") == (other.description or "")
 
 
-def _live_view(client: Client, names: Names, target: Target, table: Table) -> None:
-    """Show what is not deleted in a view, which names its columns and so is made again when there are more."""
-    shown = [field.name for field in table.schema if field.name not in _TECHNICAL]
-    source = names.table(target)
-    try:
-        if [field.name for field in client.get_table(source + "_live").schema] == shown:
-            return
-    except NotFound:
-        pass
-    listed = ", ".join(quote(name) for name in shown)
-    view = f"CREATE OR REPLACE VIEW {quote(source + '_live')} AS SELECT {listed} FROM {quote(source)} WHERE {DELETED_AT} IS NULL"
+def _view(client: Client, names: Names, target: Target, table: Table) -> None:
+    """Show what is so now in a view, which names its columns and so is made again when there are more."""
+    suffix, condition = view(target) or ("", "")
+    shown = [field.name for field in table.schema if field.name not in COMMENTS]
+    source, name = names.table(target), names.table(target) + suffix
+    if not suffix or _shows(client, name) == shown:
+        return
+    listed = ", ".join(quote(column) for column in shown)
+    sql = f"CREATE OR REPLACE VIEW {quote(name)} AS SELECT {listed} FROM {quote(source)} WHERE {condition}"
     config = QueryJobConfig(labels=_labels(target))
-    client.query(view, job_config=config, location=names.location, project=names.project).result()
+    client.query(sql, job_config=config, location=names.location, project=names.project).result()
+
+
+def _shows(client: Client, name: str) -> list[str]:
+    try:
+        return [field.name for field in client.get_table(name).schema]
+    except NotFound:
+        return []

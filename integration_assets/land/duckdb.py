@@ -13,13 +13,14 @@ import pyarrow as pa
 
 from integration_assets.errors import WarehouseError
 from integration_assets.land import duckdb_merge as sql
+from integration_assets.land.duckdb_history import merge_history, rebuild_history, wrong_histories
 from integration_assets.land.duckdb_session import session
 from integration_assets.land.duckdb_tables import columns, ensure, first, last_merge, qualified, quote, record
 from integration_assets.land.duckdb_verify import fingerprint
 from integration_assets.land.fingerprint import Fingerprint
 from integration_assets.land.merging import Changes, Plan, plan_merge
 from integration_assets.land.store import VersionsGoneError
-from integration_assets.land.warehouse import MergeResult, Target, identity
+from integration_assets.land.warehouse import MergeResult, Target, check_shape, identity
 
 if TYPE_CHECKING:
     from integration_assets.land.lake import LakeTable
@@ -70,12 +71,19 @@ class DuckDBWarehouse:
         return last.version if last else None
 
     def doubled_keys(self, target: Target) -> int:
-        """How many keys (in an append table: keys with their version) have more than one row; 0 without key or table."""
+        """How many keys (in an append table: keys with their version) have more than one row; 0 without key or table.
+
+        In a history: how many keys have more than one current row, a version twice, or ranges that overlap.
+        """
         if not target.key or not self.path.exists():
             return 0
         with self._session() as con:
-            if not columns(con, target):
+            there = columns(con, target)
+            check_shape(target, there)
+            if not there:
                 return 0
+            if target.disposition == "history":
+                return wrong_histories(con, target)
             names = ", ".join(quote(name) for name in identity(target))
             found = first(
                 con, f"SELECT count(*) FROM (SELECT 1 FROM {qualified(con, target)} GROUP BY {names} HAVING count(*) > 1)"
@@ -126,7 +134,9 @@ def _merge(
 ) -> MergeResult:
     last = last_merge(con, target.source, target.stream)
     reached = last.version if last else None
-    plan = plan_merge(target, lake_table, last, there=bool(columns(con, target)), rebuild=rebuild)
+    there = columns(con, target)
+    check_shape(target, there)
+    plan = plan_merge(target, lake_table, last, there=bool(there), rebuild=rebuild)
     if plan is None:
         return _result(con, target, reached, reached, 0, Changes(), started)
     rows = sql.stage(con, lake_table.scan(plan.files, plan.schema.names) if plan.files else (), plan.schema)
@@ -144,7 +154,8 @@ def _apply(con: duckdb.DuckDBPyConnection, target: Target, plan: Plan) -> Change
         return Changes()
     if plan.pulled_at:
         sql.keep_pull(con, plan.pulled_at)
-    work = {"merge": sql.merge, "append": sql.append, "replace": sql.replace_all, "rebuild": sql.rebuild}
+    rebuild = rebuild_history if target.disposition == "history" else sql.rebuild
+    work = {"merge": sql.merge, "append": sql.append, "replace": sql.replace_all, "history": merge_history, "rebuild": rebuild}
     return work[plan.action](con, target)
 
 

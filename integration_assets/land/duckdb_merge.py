@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 import duckdb
@@ -14,6 +14,7 @@ from integration_assets.land.merging import Changes
 from integration_assets.land.warehouse import DELETED, DELETED_AT, EXTRACTED_AT, RUN_ID, Target
 
 STAGED = "temp.main._staged"  # no stream can be named so
+CHOSEN = "temp.main._chosen"
 ARRIVAL = "_arrival"
 
 
@@ -41,44 +42,72 @@ def _insert(con: duckdb.DuckDBPyConnection, table: pa.Table, into: str) -> None:
 
 def merge(con: duckdb.DuckDBPyConnection, target: Target) -> Changes:
     """Apply each key's newest staged version unless the table has a newer one; tombstones mark their row as deleted."""
-    key = _list(target.key)
-    newest = f"row_number() OVER (PARTITION BY {key} ORDER BY {_newest_first(target)}) = 1"
-    live = f"SELECT * FROM {STAGED} WHERE {DELETED} IS NOT TRUE QUALIFY {newest}"
-    applied = _merge_live(con, target, live)
-    if not first(con, f"SELECT 1 FROM {STAGED} WHERE {DELETED} LIMIT 1"):
+    of_key = newest(target.key, (target.version,) if target.version else ())
+    live = f"SELECT * FROM {STAGED} WHERE {DELETED} IS NOT TRUE QUALIFY {of_key}"
+    choose(con, target, live, same_key(target), _not_older(target))
+    applied = put(con, target, {name: _value(name) for name in _written(con, target)})
+    if not any_deleted(con):
         return applied
     # After the live rows, so that a record that came and went within one merge keeps its values, as in two merges.
-    gone = f"SELECT * FROM (SELECT * FROM {STAGED} QUALIFY {newest}) WHERE {DELETED}"
-    return Changes(applied.inserted, applied.updated, _merge_tombstones(con, target, gone))
+    gone = f"SELECT * FROM (SELECT * FROM {STAGED} QUALIFY {of_key}) WHERE {DELETED}"
+    choose(con, target, gone, same_key(target), _not_older(target))
+    return Changes(applied.inserted, applied.updated, _mark_deleted(con, target))
 
 
-def _merge_live(con: duckdb.DuckDBPyConnection, target: Target, source: str) -> Changes:
-    written = _written(con, target)
-    updates = ", ".join(f"{quote(name)} = {_value(name)}" for name in written if name not in target.key)
-    actions = con.execute(
-        f"""MERGE INTO {qualified(con, target)} AS t USING ({source}) AS s ON {_same_key(target)}
-            WHEN MATCHED AND {_not_older(target)} THEN UPDATE SET {updates}
-            WHEN NOT MATCHED THEN INSERT ({_list(written)}) VALUES ({", ".join(_value(name) for name in written)})
-            RETURNING merge_action""",
+def any_deleted(con: duckdb.DuckDBPyConnection) -> bool:
+    """Whether a tombstone is staged."""
+    return first(con, f"SELECT 1 FROM {STAGED} WHERE {DELETED} LIMIT 1") is not None
+
+
+def choose(con: duckdb.DuckDBPyConnection, target: Target, source: str, same: str, newer: str) -> None:
+    """Note which of the staged rows in `source` are to be applied, by arrival, and the `rowid` of the row that each replaces.
+
+    same  : whether the staged row `s` is of the table's row `t`.
+    newer : whether it may then replace it.
+    """
+    con.execute(
+        f"""CREATE OR REPLACE TEMP TABLE {CHOSEN} AS SELECT s.{ARRIVAL} AS arrival, t.rowid AS old
+            FROM ({source}) s LEFT JOIN {qualified(con, target)} t ON {same} WHERE t.rowid IS NULL OR {newer}"""
     )
-    done = _counts(actions)
-    return Changes(inserted=done.get("INSERT", 0), updated=done.get("UPDATE", 0))
 
 
-def _merge_tombstones(con: duckdb.DuckDBPyConnection, target: Target, source: str) -> int:
-    """Mark rows as deleted; an unknown key gets a row of its own, so that a late older version cannot bring it back."""
-    when = _deleted_at(target)
-    changed = {DELETED_AT: when, EXTRACTED_AT: f"s.{EXTRACTED_AT}", RUN_ID: f"s.{RUN_ID}"}
+def put(con: duckdb.DuckDBPyConnection, target: Target, values: Mapping[str, str]) -> Changes:
+    """Put the chosen rows into the table, `values` over the staged row `s`; what is not in `values` stays as it was.
+
+    Rows are written anew instead of updated: DuckDB's UPDATE of many columns takes ten times as long.
+    """
+    kept = [name for name in columns(con, target) if name not in values]
+    name, old = qualified(con, target), f"LEFT JOIN {qualified(con, target)} t ON t.rowid = c.old" if kept else ""
+    given = ", ".join([*values.values(), *(f"t.{quote(column)}" for column in kept)])
+    con.execute(
+        f"""INSERT INTO {name} ({listed([*values, *kept])}) SELECT {given}
+            FROM {CHOSEN} c JOIN {STAGED} s ON s.{ARRIVAL} = c.arrival {old}"""
+    )
+    con.execute(f"DELETE FROM {name} WHERE rowid IN (SELECT old FROM {CHOSEN} WHERE old IS NOT NULL)")
+    return counted(con)
+
+
+def counted(con: duckdb.DuckDBPyConnection) -> Changes:
+    """How many of the chosen rows are new, and how many replace one."""
+    found = first(con, f"SELECT count(*) - count(old), count(old) FROM {CHOSEN}")
+    return Changes(*found) if found else Changes()
+
+
+def _mark_deleted(con: duckdb.DuckDBPyConnection, target: Target) -> int:
+    """Mark the chosen rows as deleted; an unknown key gets a row, so that a late older version cannot bring it back."""
+    changed = {DELETED_AT: _deleted_at(target), EXTRACTED_AT: f"s.{EXTRACTED_AT}", RUN_ID: f"s.{RUN_ID}"}
     if target.version and target.version not in target.key:
         changed[target.version] = f"s.{quote(target.version)}"
     inserted = {name: f"s.{quote(name)}" for name in target.key} | changed
-    actions = con.execute(
-        f"""MERGE INTO {qualified(con, target)} AS t USING ({source}) AS s ON {_same_key(target)}
-            WHEN MATCHED AND {_not_older(target)} THEN UPDATE SET {", ".join(f"{quote(n)} = {v}" for n, v in changed.items())}
-            WHEN NOT MATCHED THEN INSERT ({_list(list(inserted))}) VALUES ({", ".join(inserted.values())})
-            RETURNING merge_action""",
+    rows = f"{CHOSEN} c JOIN {STAGED} s ON s.{ARRIVAL} = c.arrival"
+    updates = ", ".join(f"{quote(name)} = {value}" for name, value in changed.items())
+    con.execute(f"UPDATE {qualified(con, target)} AS t SET {updates} FROM {rows} WHERE t.rowid = c.old")
+    con.execute(
+        f"""INSERT INTO {qualified(con, target)} ({listed(list(inserted))})
+            SELECT {", ".join(inserted.values())} FROM {rows} WHERE c.old IS NULL"""
     )
-    return sum(_counts(actions).values())
+    done = counted(con)
+    return done.inserted + done.updated
 
 
 def append(con: duckdb.DuckDBPyConnection, target: Target) -> Changes:
@@ -89,9 +118,9 @@ def append(con: duckdb.DuckDBPyConnection, target: Target) -> Changes:
         identity = [*target.key, *([target.version] if target.version and target.version not in target.key else [])]
         same = " AND ".join(f"t.{quote(name)} IS NOT DISTINCT FROM s.{quote(name)}" for name in identity)
         chosen += f" WHERE NOT EXISTS (SELECT 1 FROM {qualified(con, target)} t WHERE {same})"
-        chosen += f" QUALIFY row_number() OVER (PARTITION BY {_list(identity)} ORDER BY {ARRIVAL}) = 1"
+        chosen += f" QUALIFY row_number() OVER (PARTITION BY {listed(identity)} ORDER BY {ARRIVAL}) = 1"
     values = ", ".join(_value(name, target) for name in written)
-    into = f"INSERT INTO {qualified(con, target)} ({_list(written)})"
+    into = f"INSERT INTO {qualified(con, target)} ({listed(written)})"
     found = first(con, f"{into} SELECT {values} FROM ({chosen}) s ORDER BY {ARRIVAL}")
     return Changes(inserted=found[0] if found else 0)
 
@@ -115,14 +144,6 @@ def keep_pull(con: duckdb.DuckDBPyConnection, pulled_at: datetime) -> None:
     con.execute(f"DELETE FROM {STAGED} WHERE {EXTRACTED_AT} IS DISTINCT FROM ?", [pulled_at])
 
 
-def _counts(actions: duckdb.DuckDBPyConnection) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    while block := actions.fetchmany(10_000):
-        for (action,) in block:
-            counts[action] = counts.get(action, 0) + 1
-    return counts
-
-
 def _written(con: duckdb.DuckDBPyConnection, target: Target) -> list[str]:
     """The table's columns that a row sets; a column gone from the contract stays null."""
     given = {*target.contract_schema.names, EXTRACTED_AT, RUN_ID, DELETED_AT}
@@ -135,14 +156,20 @@ def _value(name: str, target: Target | None = None) -> str:
     return f"CASE WHEN s.{DELETED} THEN {_deleted_at(target)} END" if target else "NULL"
 
 
-def _deleted_at(target: Target) -> str:
+def deleted_when(target: Target, version: str, pulled: str) -> str:
+    """When a tombstone says that its record went: its version where that is a time, else when it was pulled."""
     timed = target.version and pa.types.is_timestamp(target.contract_schema.field(target.version).type)
-    return f"CAST(s.{quote(target.version)} AS TIMESTAMPTZ)" if target.version and timed else f"s.{EXTRACTED_AT}"
+    return f"CAST({version} AS TIMESTAMPTZ)" if timed else pulled
 
 
-def _newest_first(target: Target) -> str:
-    version = f"{quote(target.version)} DESC NULLS LAST, " if target.version else ""
-    return f"{version}{EXTRACTED_AT} DESC NULLS LAST, {ARRIVAL} DESC"
+def _deleted_at(target: Target) -> str:
+    return deleted_when(target, f"s.{quote(target.version or EXTRACTED_AT)}", f"s.{EXTRACTED_AT}")
+
+
+def newest(of: Iterable[str], by: Iterable[str]) -> str:
+    """Whether a staged row is the newest of those with the same `of`: by the greatest `by`, then the later pull, then arrival."""
+    order = ", ".join([*(f"{quote(name)} DESC NULLS LAST" for name in by), f"{EXTRACTED_AT} DESC NULLS LAST", f"{ARRIVAL} DESC"])
+    return f"row_number() OVER (PARTITION BY {listed(of)} ORDER BY {order}) = 1"
 
 
 def _not_older(target: Target) -> str:
@@ -154,9 +181,11 @@ def _not_older(target: Target) -> str:
     return f"({s} > {t} OR ({s} IS NOT NULL AND {t} IS NULL) OR ({s} IS NOT DISTINCT FROM {t} AND {as_new}))"
 
 
-def _same_key(target: Target) -> str:
+def same_key(target: Target) -> str:
+    """Whether the staged row `s` and the table's row `t` are of one record."""
     return " AND ".join(f"t.{quote(name)} = s.{quote(name)}" for name in target.key)
 
 
-def _list(names: Sequence[str]) -> str:
+def listed(names: Iterable[str]) -> str:
+    """Names as SQL lists them."""
     return ", ".join(quote(name) for name in names)

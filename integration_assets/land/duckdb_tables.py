@@ -10,15 +10,23 @@ import pyarrow as pa
 
 from integration_assets.errors import WarehouseError
 from integration_assets.land.merging import Recorded
-from integration_assets.land.warehouse import DELETED_AT, EXTRACTED_AT, RUN_ID, MergeResult, Target
+from integration_assets.land.warehouse import (
+    COMMENTS,
+    DELETED_AT,
+    EXTRACTED_AT,
+    IS_CURRENT,
+    RUN_ID,
+    VALID_FROM,
+    VALID_TO,
+    MergeResult,
+    Target,
+    own_columns,
+    view,
+)
 
 _OWN = "integration_assets"
-_TECHNICAL = {DELETED_AT: "TIMESTAMP WITH TIME ZONE", EXTRACTED_AT: "TIMESTAMP WITH TIME ZONE", RUN_ID: "VARCHAR"}
-_COMMENTS = {
-    DELETED_AT: "When the API said that the record is gone; null while it is live.",
-    EXTRACTED_AT: "When the pull that brought this version began.",
-    RUN_ID: "The run that pulled this version.",
-}
+_MOMENT = "TIMESTAMP WITH TIME ZONE"
+_TYPES = {DELETED_AT: _MOMENT, EXTRACTED_AT: _MOMENT, RUN_ID: "VARCHAR", IS_CURRENT: "BOOLEAN"}
 
 
 def first(con: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence[Any] = ()) -> tuple[Any, ...] | None:
@@ -99,15 +107,14 @@ def _columns(con: duckdb.DuckDBPyConnection, schema: str, name: str) -> dict[str
 
 def ensure(con: duckdb.DuckDBPyConnection, target: Target) -> None:
     """Make the table, or grow it by the contract's new columns. Raises `WarehouseError` when a type changed."""
-    wanted = _contract_types(con, target.contract_schema)
-    technical = dict(_TECHNICAL)
-    if not (target.disposition == "merge" or target.tombstones):
-        del technical[DELETED_AT]
-    there = columns(con, target)
+    contract, there = _contract_types(con, target.contract_schema), columns(con, target)
+    span = contract[target.version] if target.version else _MOMENT
+    types = _TYPES | {VALID_FROM: span, VALID_TO: span}
+    wanted = contract | {column: types[column] for column in own_columns(target)}
     name = qualified(con, target)
     if not there:
         con.execute(f"CREATE SCHEMA IF NOT EXISTS {catalog(con)}.{quote(target.source)}")
-        described = [_column(column, type_, target.key) for column, type_ in (wanted | technical).items()]
+        described = [_column(column, type_, target.key) for column, type_ in wanted.items()]
         con.execute(f"CREATE TABLE {name} ({', '.join(described)})")
     for column, type_ in wanted.items():
         old = there.get(column, type_)
@@ -120,13 +127,14 @@ def ensure(con: duckdb.DuckDBPyConnection, target: Target) -> None:
                 remedy=f"Give the new type a new column name, or convert the table yourself: ALTER TABLE {name} ALTER"
                 f" {quote(column)} TYPE {type_}.",
             )
-    new = {column: type_ for column, type_ in (wanted | technical).items() if there and column not in there}
+    new = {column: type_ for column, type_ in wanted.items() if there and column not in there}
     for column, type_ in new.items():
         con.execute(f"ALTER TABLE {name} ADD COLUMN {quote(column)} {type_}")
     if new or not there:
-        _comment(con, target, new or wanted | technical)
-    if target.tombstones:
-        _live_view(con, target)
+        _comment(con, target, new or wanted)
+    if target.disposition == "history":
+        _ensure_gone(con, target, span, anew=not there)
+    _view(con, target)
 
 
 def _contract_types(con: duckdb.DuckDBPyConnection, schema: pa.Schema) -> dict[str, str]:
@@ -144,19 +152,33 @@ def _column(name: str, type_: str, key: tuple[str, ...]) -> str:
 
 def _comment(con: duckdb.DuckDBPyConnection, target: Target, names: dict[str, str]) -> None:
     for column in names:
-        text = target.descriptions.get(column) or _COMMENTS.get(column)
+        text = target.descriptions.get(column) or COMMENTS.get(column)
         if text:
             literal = text.replace("'", "''")
             con.execute(f"COMMENT ON COLUMN {qualified(con, target)}.{quote(column)} IS '{literal}'")
 
 
-def _live_view(con: duckdb.DuckDBPyConnection, target: Target) -> None:
-    """Show what is not deleted in a view, which names its columns and so is made again when there are more."""
-    shown, view = [name for name in columns(con, target) if name not in _TECHNICAL], f"{target.stream}_live"
-    if list(_columns(con, target.source, view)) == shown:
+def gone_table(con: duckdb.DuckDBPyConnection, target: Target) -> str:
+    """The table of a history's tombstones: a deletion ends a row's range and is no row itself, but has to be remembered."""
+    return f"{catalog(con)}.{_OWN}.{quote(f'gone-{target.source}-{target.stream}')}"
+
+
+def _ensure_gone(con: duckdb.DuckDBPyConnection, target: Target, span: str, *, anew: bool) -> None:
+    types = columns(con, target)
+    own = [f"{quote(name)} {types[name]}" for name in target.key] + [f"{VALID_FROM} {span}", f"{EXTRACTED_AT} {_MOMENT}"]
+    con.execute(f"CREATE SCHEMA IF NOT EXISTS {catalog(con)}.{_OWN}")
+    name, listed = gone_table(con, target), ", ".join(own)
+    con.execute(f"CREATE OR REPLACE TABLE {name} ({listed})" if anew else f"CREATE TABLE IF NOT EXISTS {name} ({listed})")
+
+
+def _view(con: duckdb.DuckDBPyConnection, target: Target) -> None:
+    """Show what is so now in a view, which names its columns and so is made again when there are more."""
+    suffix, condition = view(target) or ("", "")
+    shown, name = [name for name in columns(con, target) if name not in COMMENTS], f"{target.stream}{suffix}"
+    if not suffix or list(_columns(con, target.source, name)) == shown:
         return
     listed = ", ".join(quote(name) for name in shown)
     # From within the schema, for DuckDB cuts the catalog off a view's tables, and what is left may be ambiguous.
     con.execute(f"USE {catalog(con)}.{quote(target.source)}")
-    con.execute(f"CREATE OR REPLACE VIEW {quote(view)} AS SELECT {listed} FROM {quote(target.stream)} WHERE {DELETED_AT} IS NULL")
+    con.execute(f"CREATE OR REPLACE VIEW {quote(name)} AS SELECT {listed} FROM {quote(target.stream)} WHERE {condition}")
     con.execute(f"USE {catalog(con)}.main")

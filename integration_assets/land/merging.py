@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from integration_assets.land.lake import LakeFile, LakeTable
     from integration_assets.land.state import LakeState
 
-Action = Literal["merge", "append", "replace", "rebuild"]
+Action = Literal["merge", "append", "replace", "history", "rebuild"]
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Plan:
     snapshot      : `files` are the whole table instead of what is new.
     schema        : the columns of the files that the table takes.
     action        : what to do with the rows; None leaves the table's rows alone. `replace` empties the table and appends,
-                    `rebuild` empties it and merges.
+                    `rebuild` empties it and merges, into a history where it is one.
     pulled_at     : of the files' rows only those with this `_extracted_at` count, which may be none; None takes all.
     """
 
@@ -117,10 +117,8 @@ def _action(target: Target, files: Sequence[LakeFile], *, snapshot: bool, forgot
     # Rows without a key cannot be told from those that are there: the snapshot takes their place.
     keyless = target.disposition == "append" and not target.key
     if snapshot and (forgotten or keyless or target.disposition == "replace"):
-        return "rebuild" if target.disposition == "merge" else "replace"
-    if not files:
-        return None
-    return {"merge": "merge", "append": "append", "replace": "replace"}[target.disposition]  # type: ignore[return-value]
+        return "rebuild" if target.disposition in {"merge", "history"} else "replace"
+    return cast("Action", target.disposition) if files else None
 
 
 def staged_schema(target: Target, lake_table: LakeTable) -> pa.Schema:

@@ -1,10 +1,12 @@
-"""What a warehouse must do: one current-state table per stream, brought up to a lake version in one transaction."""
+"""What a warehouse must do: one table per stream, brought up to a lake version in one transaction."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
+
+from integration_assets.errors import WarehouseError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -18,6 +20,19 @@ DELETED = "_deleted"
 DELETED_AT = "_deleted_at"
 EXTRACTED_AT = "_extracted_at"
 RUN_ID = "_run_id"
+VALID_FROM = "_valid_from"
+VALID_TO = "_valid_to"
+IS_CURRENT = "_is_current"
+
+COMMENTS = {
+    VALID_FROM: "The version from which on the record had these values.",
+    VALID_TO: "The version that ended them, the next one or a deletion; null while they hold.",
+    IS_CURRENT: "Whether the record has these values now.",
+    DELETED_AT: "When the API said that the record is gone; null while it is live.",
+    EXTRACTED_AT: "When the pull that brought this version began.",
+    RUN_ID: "The run that pulled this version.",
+}
+"""What the project's own columns mean; the tables carry it as column comments."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +42,7 @@ class Target:
     contract_schema : its columns; nested ones stay nested.
     descriptions    : column comments by name.
     version         : the column that orders a record's versions; None orders by the time of extraction.
-    disposition     : `append`, `merge` or `replace`.
+    disposition     : `append`, `merge`, `replace` or `history`. A view `<stream>_current` shows a history's current rows.
     tombstones      : the API says when a record is gone; a view `<stream>_live` then shows those that are not.
     json            : columns that hold JSON text.
     contract_hash   : the contract's; labels the table where the warehouse has labels.
@@ -81,6 +96,42 @@ class MergeResult:
     dry_run_bytes: int | None = None
 
 
+def moment(target: Target) -> str:
+    """The column whose value is a version's place in its record's history."""
+    return target.version or EXTRACTED_AT
+
+
+def own_columns(target: Target) -> tuple[str, ...]:
+    """The project's own columns that the table has beside the contract's."""
+    history = (VALID_FROM, VALID_TO, IS_CURRENT) if target.disposition == "history" else ()
+    deleted = (DELETED_AT,) if target.disposition in {"merge", "history"} or target.tombstones else ()
+    return (*history, *deleted, EXTRACTED_AT, RUN_ID)
+
+
+def view(target: Target) -> tuple[str, str] | None:
+    """Suffix and condition of the view beside the table: the rows that are so now, without our own columns; None for no view."""
+    if target.disposition == "history":
+        return "_current", IS_CURRENT
+    return ("_live", f"{DELETED_AT} IS NULL") if target.tombstones else None
+
+
+def check_shape(target: Target, there: Collection[str]) -> None:
+    """See that a table is, or is not, a history, as its stream says. `there`: its columns, none for no table.
+
+    Raises `WarehouseError`.
+    """
+    history = VALID_FROM in there
+    if there and history != (target.disposition == "history"):
+        raise WarehouseError(
+            f"the warehouse's table {target.source}.{target.stream} is {'a' if history else 'no'} history, and the stream's"
+            f" disposition is {target.disposition}",
+            source=target.source,
+            stream=target.stream,
+            field="disposition",
+            remedy="Drop the table: the next merge builds it again from the lake, which has every version.",
+        )
+
+
 def identity(target: Target) -> tuple[str, ...]:
     """The columns that no two rows of the table share: the key, and in an append table the version with it."""
     versioned = target.disposition == "append" and target.version and target.version not in target.key
@@ -100,7 +151,10 @@ class Warehouse(Protocol):
         """The lake version that the stream's table has reached; None if it was never merged."""
 
     def doubled_keys(self, target: Target) -> int:
-        """How many keys have more than one row; 0 in a table without a key. For an append table, keys with their version."""
+        """How many keys have more than one row; 0 in a table without a key. For an append table, keys with their version.
+
+        For a history, the keys with more than one current row, or with a version twice, or with ranges that overlap.
+        """
 
     def fingerprint(self, target: Target, since: CursorValue | None = None) -> Fingerprint:
         """Count and hash of the table's rows whose version is at or after `since`, to be held against the lake's."""

@@ -50,6 +50,7 @@ def warehouse_spec(source: Source, stream: Stream) -> dg.AssetSpec:
         "merge": f"One row a record, the newest version, by {', '.join(stream.key)}.",
         "append": "One row a record version.",
         "replace": "The API's last full snapshot.",
+        "history": f"One row a version of a record by {', '.join(stream.key)}, each with the range in which it held.",
     }[stream.disposition]
     return _spec(
         source,

@@ -25,7 +25,7 @@ from integration_assets.spec.probe import Probe
 from integration_assets.spec.tenants import Tenants, check_asking, check_listings
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
-Disposition = Literal["append", "merge", "replace"]
+Disposition = Literal["append", "merge", "replace", "history"]
 ContractName = Annotated[str, Field(pattern=r"^[\w.]+:\w+$")]
 
 
@@ -43,9 +43,9 @@ class Stream(Spec):
     path       : endpoint, relative to the source's base_url.
     contract   : `package.module:Model`, a pandera DataFrameModel that is imported only when data flows; or the columns
                  themselves, as an `InlineContract`.
-    key        : the columns that name a record; needed for merge.
-    disposition : the newest version of each record (`merge`), every event once (`append`), or the full list as it is now
-                 (`replace`).
+    key        : the columns that name a record; needed for merge and history.
+    disposition : the newest version of each record (`merge`), every event once (`append`), the full list as it is now
+                 (`replace`), or each version of a record with the range in which it held (`history`).
     params, headers : sent with each request of the stream; never a credential.
     version    : the column that orders a record's versions; the cursor's field when None.
     tenants    : whose data the API keeps apart; each tenant is asked for alone and has a watermark of its own.
@@ -85,20 +85,11 @@ class Stream(Spec):
 
     @model_validator(mode="after")
     def _consistent(self) -> Stream:
-        if self.disposition == "merge" and not self.key:
-            raise self._wrong("key", "merge needs a key", "Name the key columns, or use append or replace.")
-        if self.disposition == "merge" and not self.version_column and self.tombstone:
-            raise self._wrong("version", "a tombstone needs a version to be ordered by", "Name a cursor or a version column.")
+        self._check_disposition()
         if self.partitions and (not self.cursor or self.cursor.kind != "timestamp"):
             raise self._wrong("partitions", "partitions need a timestamp cursor", "Describe the cursor, or drop the partitions.")
         if self.partitions and self.cursor and not self.cursor.start_param:
             raise self._wrong("cursor.start_param", "partitions need an API that filters by the cursor", "Name the parameter.")
-        if self.partitions and self.disposition == "replace":
-            raise self._wrong("disposition", "a partition cannot replace the whole table", "Use merge or append.")
-        if self.cursor and self.disposition == "replace":
-            raise self._wrong(
-                "disposition", "a slice of a cursor cannot replace the whole table", "Use merge, or drop the cursor."
-            )
         if self.conditional and (self.cursor or not isinstance(self.paging, Single)):
             raise self._wrong("conditional", "an ETag names one page of a full snapshot", "Use Single paging and no cursor.")
         if isinstance(self.paging, Token | NextLink) and self.paging.path and not isinstance(self.format, Json):
@@ -109,6 +100,21 @@ class Stream(Spec):
             self._check_columns(self.contract)
         check_asking(self)
         return self
+
+    def _check_disposition(self) -> None:
+        """What the way of landing needs."""
+        if self.disposition in {"merge", "history"} and not self.key:
+            raise self._wrong("key", f"{self.disposition} needs a key", "Name the key columns, or use append or replace.")
+        if self.disposition == "history" and not self.version_column:
+            raise self._wrong("version", "history needs a version to order by", "Name a cursor or a version column.")
+        if self.disposition == "merge" and not self.version_column and self.tombstone:
+            raise self._wrong("version", "a tombstone needs a version to be ordered by", "Name a cursor or a version column.")
+        if self.partitions and self.disposition == "replace":
+            raise self._wrong("disposition", "a partition cannot replace the whole table", "Use merge or append.")
+        if self.cursor and self.disposition == "replace":
+            raise self._wrong(
+                "disposition", "a slice of a cursor cannot replace the whole table", "Use merge, or drop the cursor."
+            )
 
     def _check_columns(self, contract: InlineContract) -> None:
         """What the spec says of its own columns; those of an imported contract are checked when it is imported."""
