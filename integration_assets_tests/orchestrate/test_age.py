@@ -15,7 +15,7 @@ from integration_assets.land.state import EMPTY
 from integration_assets.orchestrate import build
 from integration_assets.orchestrate.checks.age import Age, freshness, frontier_lag, spoken
 from integration_assets.orchestrate.freshness import frontier_limits, longest_gap, pull_limits
-from integration_assets.spec import Freshness, Partitions, Receipt, Slice, Source
+from integration_assets.spec import Freshness, Partitions, Receipt, Slice, Source, Tenants
 from integration_assets_tests.orchestrate.conftest import make_bench
 from integration_assets_tests.orchestrate.running import LAKE, WAREHOUSE, Bench
 from integration_assets_tests.orchestrate.shop import KEY, Shop, source
@@ -210,3 +210,20 @@ def test_ages_are_said_in_two_units() -> None:
     """A span is said by its two largest units."""
     spans = (timedelta(days=3, hours=4, minutes=9), timedelta(hours=2, seconds=5), timedelta(seconds=40), timedelta(0))
     assert [spoken(span) for span in spans] == ["3 d 4 h", "2 h", "40 s", "0 s"]
+
+
+def test_the_tenant_that_is_furthest_behind_decides() -> None:
+    """A tenant that is left behind makes the table old, and is named; one that was never pulled is at the beginning."""
+    shop = source()
+    tenants = Tenants(column="id", keys=("north", "south"))
+    returns = shop.stream("returns").changed(freshness=LIMITS, tenants=tenants, path="/orders/{id}")
+    now, origin = datetime(2024, 6, 1, tzinfo=UTC), datetime(2024, 3, 1, tzinfo=UTC)
+    north = Slice(origin, now, "north")
+    old = age(now, now, now)
+    for south, said in ((Slice(origin, now - timedelta(days=9), "south"), "2024-05-23"), (None, "2024-03-01")):
+        finished = (north, south) if south else (north,)
+        lag = frontier_lag(shop, returns, replace(old, state=replace(old.state, finished=finished)))
+        assert (lag.passed, lag.severity) == (False, ERROR)
+        assert f"every tenant (the last is south) up to {said}" in str(lag.description)
+    done = replace(old.state, finished=(north, replace(north, tenant="south")))
+    assert frontier_lag(shop, returns, replace(old, state=done)).passed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -86,6 +87,14 @@ def test_snapshots_are_compared_pull_by_pull() -> None:
     past = [Receipt("shop", "countries", "run", "committed", (None, None), fetched=200 + number) for number in range(10)]
     assert usual(Receipt("shop", "countries", "run", "committed", (None, None), fetched=190), past)
     assert not usual(Receipt("shop", "countries", "run", "committed", (None, None), fetched=20), past)
+
+
+def test_tenants_are_compared_with_themselves() -> None:
+    """A large tenant's days say nothing of a small one's."""
+    past = [replace(one, tenant="north") for one in days(30, 1000)] + [replace(one, tenant="south") for one in days(30, 50)]
+    assert usual(replace(receipt(50, MONDAY), tenant="south"), past)
+    assert not usual(replace(receipt(50, MONDAY), tenant="north"), past)
+    assert verdict(replace(receipt(50, MONDAY), tenant="east"), past) is None
 
 
 def test_the_check_says_its_numbers(bench: Bench, shop: Shop) -> None:

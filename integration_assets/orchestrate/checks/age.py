@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from integration_assets.orchestrate.checks.names import FRESHNESS, FRONTIER_LAG
 from integration_assets.orchestrate.freshness import frontier_limits, pull_limits
 from integration_assets.orchestrate.metadata import Metadata, bullets
 from integration_assets.orchestrate.specs import warehouse_key
-from integration_assets.spec.cursor import Slice, gaps, watermark
+from integration_assets.spec.cursor import CursorValue, Slice, gaps, watermark
 from integration_assets.spec.freshness import Freshness
 from integration_assets.spec.source import Source, Stream
 
@@ -68,25 +69,42 @@ def frontier_lag(source: Source, stream: Stream, age: Age) -> dg.AssetCheckResul
     assert limits is not None  # noqa: S101 - as above
     if not age.state.sequence:
         return _never(source, stream, FRONTIER_LAG, "merged")
-    mark = watermark(age.state.finished, stream.origin)
-    holes = gaps(age.state.finished, stream.origin)
+    whose, mark = _laggard(stream, age.state.finished)
+    holes = [hole for tenant in _tenants(stream, age.state.finished) for hole in gaps(age.state.finished, stream.origin, tenant)]
     end = min(age.api_now, stream.partitions.limit) if stream.partitions and stream.partitions.limit else age.api_now
     reached = mark if mark is not None else stream.origin
     metadata: Metadata = {
         "frontier": dg.MetadataValue.text("…" if mark is None else mark.isoformat() if isinstance(mark, datetime) else str(mark)),
         "gaps": dg.MetadataValue.int(len(holes)),
         "lake commits ahead": dg.MetadataValue.int(age.ahead),
+        **({} if whose is None else {"tenant furthest behind": dg.MetadataValue.text(whose)}),
     }
     if holes:
         metadata["first gaps"] = dg.MetadataValue.md(bullets([str(hole) for hole in holes[:_SHOWN]]))
     if not isinstance(reached, datetime):
         return _endless(source, stream, holes, metadata)
     lag = max(end - reached, timedelta(0))
-    said = f"The table has everything up to {reached.isoformat()}, which is {spoken(lag)} behind"
+    what = "everything" if whose is None else f"everything of every tenant (the last is {whose})"
+    said = f"The table has {what} up to {reached.isoformat()}, which is {spoken(lag)} behind"
     if holes:
         many = f"{len(holes)} ranges before its newest data were" if len(holes) > 1 else "1 range before its newest data was"
         said += f"; {many} never pulled, the first {holes[0]}"
     return _result(source, stream, FRONTIER_LAG, lag, limits, said, metadata)
+
+
+def _tenants(stream: Stream, finished: Sequence[Slice]) -> list[str | None]:
+    """Whose frontiers there are: those of the fixed tenants, or of all that were ever pulled; None alone for no tenants."""
+    if stream.tenants is None:
+        return [None]
+    return list(dict.fromkeys([*stream.tenants.keys, *(done.tenant for done in finished)]))
+
+
+def _laggard(stream: Stream, finished: Sequence[Slice]) -> tuple[str | None, CursorValue | None]:
+    """The tenant whose frontier is furthest behind, and that frontier; None for one that reaches nowhere yet."""
+    marks = {tenant: watermark(finished, stream.origin, tenant) for tenant in _tenants(stream, finished)}
+    behind = [tenant for tenant, mark in marks.items() if mark is None]
+    tenant = behind[0] if behind else min(marks, key=lambda one: marks[one])  # type: ignore[arg-type, return-value]
+    return tenant, marks[tenant]
 
 
 def spoken(span: timedelta) -> str:
@@ -128,7 +146,7 @@ def _never(source: Source, stream: Stream, name: str, done: str) -> dg.AssetChec
     )
 
 
-def _endless(source: Source, stream: Stream, holes: tuple[Slice, ...], metadata: Metadata) -> dg.AssetCheckResult:
+def _endless(source: Source, stream: Stream, holes: Sequence[Slice], metadata: Metadata) -> dg.AssetCheckResult:
     """A stream without a first moment, of which nothing contiguous is there yet."""
     return dg.AssetCheckResult(
         asset_key=warehouse_key(source, stream),

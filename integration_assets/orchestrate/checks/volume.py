@@ -69,9 +69,10 @@ class Verdict:
 
     def __str__(self) -> str:
         """The numbers in a sentence."""
+        receipt = self.slice.receipt
         return (
-            f"{self.slice.records:,} records in {Slice.from_json(self.slice.receipt.slice)}; some {self.expected:,.0f} are usual"
-            f" (median of {self.past} {self.kind}), {self.low:,.0f} to {self.high:,.0f} are not remarkable"
+            f"{self.slice.records:,} records in {Slice.from_json(receipt.slice, receipt.tenant)}; some {self.expected:,.0f} are"
+            f" usual (median of {self.past} {self.kind}), {self.low:,.0f} to {self.high:,.0f} are not remarkable"
         )
 
 
@@ -120,7 +121,9 @@ def measure(receipt: Receipt, zone: ZoneInfo) -> Measured:
 
 def judge(one: Measured, past: Sequence[Measured]) -> Verdict | None:
     """What the past says of a slice; None when too few slices of it are comparable."""
-    comparable = [other for other in past if (other.middle is None) == (one.middle is None)]
+    comparable = [
+        other for other in past if other.receipt.tenant == one.receipt.tenant and (other.middle is None) == (one.middle is None)
+    ]
     for kind, alike in _kinds(one):
         rates = [other.rate for other in comparable if alike(other)]
         if len(rates) >= ENOUGH:
