@@ -10,6 +10,7 @@ import dagster as dg
 
 from integration_assets.orchestrate.checks import check_specs
 from integration_assets.orchestrate.failures import explained
+from integration_assets.orchestrate.following import follows_lake
 from integration_assets.orchestrate.modes import PullConfig, wanted
 from integration_assets.orchestrate.partitions import backfill_policy
 from integration_assets.orchestrate.pull import Event, Step, names_partitions
@@ -22,7 +23,7 @@ def stream_assets(source: Source, stream: Stream) -> dg.AssetsDefinition:
     """Lake and warehouse asset of a stream; either can be materialized alone. Needs the resource `stores`."""
     lake = lake_spec(source, stream)
     # Skippable: a dry run materializes nothing.
-    warehouse = warehouse_spec(source, stream).replace_attributes(skippable=True)
+    warehouse = warehouse_spec(source, stream).replace_attributes(skippable=True, automation_condition=follows_lake())
 
     @dg.multi_asset(
         specs=[lake, warehouse],

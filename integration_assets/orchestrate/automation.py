@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
@@ -17,6 +17,7 @@ NIGHTLY, CATCH_UP = 10, 5
 """Ranks of runs; a backfill's and those that someone starts have 0."""
 _JITTER = timedelta(minutes=30)
 _DAY = 24
+_SOUGHT = (9, 800)
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,17 @@ def _share(source: Source) -> int:
     most = source.jitter if source.jitter is not None else _JITTER if source.schedule == default else timedelta(0)
     minutes = int(most / timedelta(minutes=1))
     return int(hashlib.sha256(source.name.encode()).hexdigest(), 16) % (minutes + 1) if minutes else 0
+
+
+def last_tick(cron: str, timezone: str, moment: datetime) -> datetime | None:
+    """The last tick of a cron at or before `moment`; None for one that had none in two years."""
+    for days in _SOUGHT:
+        start = moment - timedelta(days=days)
+        windows = dg.TimeWindowPartitionsDefinition(cron_schedule=cron, start=start, fmt="%Y-%m-%dT%H:%M%z", timezone=timezone)
+        keys = windows.get_partition_keys(current_time=moment)
+        if keys:
+            return windows.time_window_for_partition_key(keys[-1]).end.astimezone(UTC)
+    return None
 
 
 def runs_by_itself() -> bool:

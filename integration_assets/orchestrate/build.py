@@ -8,7 +8,9 @@ import dagster as dg
 
 from integration_assets.orchestrate.assets import stream_assets
 from integration_assets.orchestrate.automation import nightly, sync_jobs
+from integration_assets.orchestrate.catchup_sensor import catch_up_sensor
 from integration_assets.orchestrate.checks.names import standing_keys
+from integration_assets.orchestrate.following import following_sensor
 from integration_assets.orchestrate.processes import executor
 from integration_assets.orchestrate.resources import StoresResource
 from integration_assets.orchestrate.sensors import source_sensors
@@ -39,7 +41,11 @@ def build(sources: Sequence[Source], resources: Mapping[str, object] | None = No
             for job in jobs
         ],
         schedules=schedules + ([standing] if standing else []),
-        sensors=[sensor for source in sources for sensor in source_sensors(source)],
+        sensors=[
+            *(sensor for source in sources for sensor in source_sensors(source)),
+            *(sensor for sensor in map(catch_up_sensor, sources) if sensor is not None),
+            following_sensor(sources),
+        ],
         executor=executor(),
         resources={"stores": StoresResource(), **(resources or {})},
     )

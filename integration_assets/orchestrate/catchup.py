@@ -17,6 +17,8 @@ from integration_assets.spec.partitions import Partitions
 from integration_assets.spec.source import Stream
 
 Why = Literal["missed", "closing", "open"]
+_MARGIN = timedelta(minutes=1)
+"""An API tells its clock to the second: a pull right after the lookback's end might seem to be one right before it."""
 
 
 @dataclass(frozen=True)
@@ -46,22 +48,21 @@ def due(stream: Stream, finished: Sequence[Slice], now: datetime, pulled: Mappin
     return sorted(found.values(), key=lambda one: _start(partitions, one.key))
 
 
-def missed(partitions: Partitions, finished: Sequence[Slice], final: datetime) -> Iterator[str]:
+def missed(partitions: Partitions, finished: Sequence[Slice], final: datetime) -> list[str]:
     """The partitions that are over at `final` and not whole in the lake, ascending.
 
     They are looked for from the first that was ever pulled, at most `catch_up` back. The last one that is over is owed always.
     """
-    last = latest_closed(partitions, final)
-    if last is not None:
-        newest, end = _start(partitions, last), _end(partitions, last)
-    elif partitions.limit is not None and final >= partitions.limit:
-        newest = end = partitions.limit
-    else:
-        return
-    for hole in _holes(finished, _since(partitions, finished, final, newest), end):
-        for key in partitions.keys(*hole):
-            if _end(partitions, key) <= final:
-                yield key
+    newest, end = _newest(partitions, final)
+    holes = _holes(finished, _since(partitions, finished, final, newest), end)
+    return list(dict.fromkeys(key for hole in holes for key in partitions.keys(*hole)))
+
+
+def over(partitions: Partitions, finished: Sequence[Slice], final: datetime, after: datetime | None = None) -> list[str]:
+    """The partitions that are over at `final` and that should be in the lake, ascending: those that began at `after` or later."""
+    newest, end = _newest(partitions, final)
+    start = _since(partitions, finished, final, newest)
+    return list(partitions.keys(max(start, after) if after else start, end))
 
 
 def closing(stream: Stream, now: datetime, after: datetime | None = None) -> list[str]:
@@ -73,7 +74,7 @@ def closing(stream: Stream, now: datetime, after: datetime | None = None) -> lis
     if not cursor.lookback:
         return []
     earliest = max(partitions.origin, now - partitions.catch_up, after or partitions.origin)
-    latest = now - cursor.safety_lag - _lookback(cursor)
+    latest = now - cursor.safety_lag - _lookback(cursor) - _MARGIN
     return [key for key in partitions.keys(earliest, latest) if _end(partitions, key) <= latest]
 
 
@@ -95,6 +96,15 @@ def contiguous(partitions: Partitions, keys: Sequence[str], limit: int) -> list[
             break
         taken.append(key)
     return taken
+
+
+def _newest(partitions: Partitions, final: datetime) -> tuple[datetime, datetime]:
+    """The last partition that is over at `final`; of no length where there is none, or none is owed any more."""
+    last = latest_closed(partitions, final)
+    if last is not None:
+        return _start(partitions, last), _end(partitions, last)
+    nothing = partitions.limit if partitions.limit is not None and final >= partitions.limit else partitions.origin
+    return nothing, nothing
 
 
 def _since(partitions: Partitions, finished: Sequence[Slice], final: datetime, newest: datetime) -> datetime:

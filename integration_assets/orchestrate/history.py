@@ -9,6 +9,8 @@ from typing import Any
 
 import dagster as dg
 
+from integration_assets.spec.cursor import Slice
+from integration_assets.spec.partitions import Partitions
 from integration_assets.spec.receipt import Receipt
 
 _PAGE = 200
@@ -38,3 +40,23 @@ def last_pulls(instance: dg.DagsterInstance, key: dg.AssetKey, partitions: Seque
                 found[event.partition] = datetime.fromisoformat(receipt.started_at) + timedelta(seconds=receipt.clock_offset)
         cursor, more = page.cursor, page.has_more
     return found
+
+
+def found_event(key: dg.AssetKey, partitions: Partitions, partition: str, receipts: Sequence[Receipt]) -> dg.AssetMaterialization:
+    """An event for a partition that the lake has and the log does not, with the newest of `receipts` that tells of it."""
+    whole = partitions.slice_of(partition)
+    mine = next((receipt for receipt in receipts if _overlap(Slice.from_json(receipt.slice), whole)), None)
+    return dg.AssetMaterialization(
+        key,
+        partition=partition,
+        metadata={
+            "outcome": dg.MetadataValue.text("found in the lake: no event tells of its pull"),
+            **({"receipt": dg.MetadataValue.json(json.loads(mine.to_json()))} if mine else {}),
+        },
+    )
+
+
+def _overlap(one: Slice, other: Slice) -> bool:
+    starts = [start for start in (one.start, other.start) if isinstance(start, datetime)]
+    ends = [end for end in (one.end, other.end) if isinstance(end, datetime)]
+    return not Slice(max(starts, default=None), min(ends, default=None)).empty

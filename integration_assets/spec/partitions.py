@@ -31,7 +31,7 @@ class Partitions(Spec):
     end: date | None = None
     timezone: str = "UTC"
     refresh: timedelta | None = None
-    catch_up: timedelta = timedelta(days=366)
+    catch_up: timedelta = timedelta(days=31)
 
     @model_validator(mode="after")
     def _consistent(self) -> Partitions:

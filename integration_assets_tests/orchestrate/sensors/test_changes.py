@@ -129,12 +129,11 @@ def ticking(bench: Bench, clock: Clock) -> Ticking:
 
 def test_there_is_a_sensor_only_for_what_is_probed_and_it_is_stopped() -> None:
     """Loading asks nobody, needs no address, and switches nothing on."""
-    (sensor,) = build([source("http://127.0.0.1:1")]).get_repository_def().sensor_defs
-    assert sensor.name == "live_changes"
+    sensor = build([source("http://127.0.0.1:1")]).get_repository_def().get_sensor_def("live_changes")
     assert sensor.default_status is dg.DefaultSensorStatus.STOPPED
     assert sensor.minimum_interval_seconds == 30
     quiet = source("http://127.0.0.1:1").stream("orders").changed(probe=None)
-    assert not build([source("http://127.0.0.1:1", streams=(quiet,))]).get_repository_def().sensor_defs
+    assert not build([source("http://127.0.0.1:1", streams=(quiet,))]).get_repository_def().has_sensor_def("live_changes")
 
 
 def test_a_change_is_one_run_and_nothing_new_is_none(live: Live, ticking: Ticking, clock: Clock) -> None:
