@@ -20,6 +20,7 @@ class Asked:
     query: Mapping[str, str]
     headers: Mapping[str, str]
     target: str
+    body: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,8 @@ def serve(script: Script) -> Iterator[Serving]:
             split = urlsplit(self.path)
             query = {name: values[-1] for name, values in parse_qs(split.query, keep_blank_values=True).items()}
             headers = {name.lower(): value for name, value in self.headers.items()}
-            seen = Asked(self.command, split.path, query, headers, self.path)
+            body = self.rfile.read(int(headers.get("content-length", 0)))
+            seen = Asked(self.command, split.path, query, headers, self.path, body)
             asked.append(seen)
             answer = script(seen)
             self.send_response_only(answer.status)
@@ -92,7 +94,7 @@ def serve(script: Script) -> Iterator[Serving]:
             if answer.length is not None:
                 self.close_connection = True
 
-        do_HEAD = do_GET  # noqa: N815 - http.server's name
+        do_HEAD = do_POST = do_GET  # noqa: N815 - http.server's names
 
         def log_message(self, *_: object) -> None:
             """Quiet."""

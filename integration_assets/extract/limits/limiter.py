@@ -211,7 +211,7 @@ class Limiter:
 
     def _too_long(self, wait: rules.Wait) -> RescheduleError:
         error = UpstreamUnavailableError(
-            f"no turn within {self._limits.pool_timeout:,.0f} s: {wait.reason}; it may be tried again in {wait.seconds:,.0f} s,"
+            f"no turn within {self._limits.pool_timeout:g} s: {wait.reason}; it may be tried again in {wait.seconds:,.0f} s,"
             f" at {_at(wait.seconds)}",
             remedy=_REMEDY,
         )
