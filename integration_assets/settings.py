@@ -120,6 +120,10 @@ class Settings:
         base_url = self.environ.get(name)
         return source.with_base_url(base_url) if base_url else source
 
+    def brokers_of(self, source: Source, own: str) -> str:
+        """Where Kafka is for a source: what the environment says, or the source's `own`."""
+        return self.environ.get(f"{PREFIX}{source.name.upper()}_BROKERS", own)
+
     def secrets_for(self, source: Source) -> Callable[[str], str]:
         """A look-up of the secrets that `source` names, for its API or its events, and of no others.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -37,6 +38,20 @@ def serve(
         line(_out, f"Receiving at {url}/webhooks/SOURCE, healthy when {url}/healthz says so. Ctrl-C stops.")
 
     serving.serve(chosen, Settings.from_environ(), host, port, at_once, ready)
+
+
+@inbox_app.command()
+def consume(source: Annotated[str, typer.Argument(help="A SOURCE whose events come by Kafka or Pub/Sub.")]) -> None:
+    """Move a queue's messages into the inbox until ctrl-C. A message is acknowledged once its event is on disk."""
+    from integration_assets.inbox.queues import consume, open_queue
+    from integration_assets.inbox.serving import stop_on_signals
+    from integration_assets.inbox.store import open_inbox
+
+    log_to_stderr()
+    chosen, settings = load_source(source), Settings.from_environ()
+    with open_inbox(settings.inbox_uri) as inbox, closing(open_queue(chosen, settings)) as queue:
+        stop_on_signals()
+        consume(chosen, queue, inbox)
 
 
 @inbox_app.command()
