@@ -233,6 +233,8 @@ def target(source: Source, stream: Stream, contract: Contract) -> Target:
         tombstones=stream.tombstone is not None,
         json=tuple(column.name for column in contract.columns if column.format == "json"),
         contract_hash=contract.hash,
+        partition_by=stream.partition_by,
+        maximum_bytes_billed=stream.maximum_bytes_billed,
     )
 
 

@@ -194,7 +194,7 @@ def _column(ref: str, name: str, field: pandera.Column) -> Column:
 def check_stream(source: Source, stream: Stream) -> Contract:
     """Load the stream's contract and check the spec against it.
 
-    Raises `SpecError` naming source, stream and field: a key, cursor or version that is no column, or has a wrong type.
+    Raises `SpecError` naming source, stream and field: a key, cursor, version or partition that is no column, or of a wrong type.
     """
     try:
         contract = load_contract(stream.contract)
@@ -204,6 +204,7 @@ def check_stream(source: Source, stream: Stream) -> Contract:
     wanted = [("key", name) for name in stream.key]
     wanted += [("cursor.field", stream.cursor.field)] if stream.cursor else []
     wanted += [("version", stream.version)] if stream.version else []
+    wanted += [("partition_by", stream.partition_by)] if stream.partition_by else []
     for setting, name in wanted:
         if name not in names:
             raise SpecError(
@@ -227,5 +228,15 @@ def check_stream(source: Source, stream: Stream) -> Contract:
                 stream=stream.name,
                 field="cursor.kind",
                 remedy="Make the column a Timestamp or an Int64, or change the cursor's kind.",
+            )
+    if stream.partition_by:
+        type_ = contract.column(stream.partition_by).type
+        if not (pa.types.is_date(type_) or pa.types.is_timestamp(type_)):
+            raise SpecError(
+                f"the table cannot be partitioned by {stream.partition_by!r}, which has the type {type_}",
+                source=source.name,
+                stream=stream.name,
+                field="partition_by",
+                remedy="Name a Date or a Timestamp that never changes, such as the record's creation.",
             )
     return contract

@@ -53,6 +53,10 @@ class Stream(Spec):
     reject_threshold : the share of a slice's records that may be rejected before the slice is refused whole; ten are always
                  tolerated beside good ones.
     allow_empty : a full snapshot without a record may replace a table that has some; otherwise it is refused.
+    partition_by : a date or timestamp column that never changes, such as the one of creation: the warehouse's table is
+                 partitioned by its days, where the warehouse has partitions; by those of the version when None.
+    maximum_bytes_billed : a merge that would scan more is refused, where the warehouse bills by bytes; the warehouse's own
+                 limit when None.
     probe      : how to see with one request whether the stream has something new; the source's own when None.
     conditional : remember the ETag and ask with If-None-Match; for small full snapshots.
     freshness  : how old the stream may become; the source's schedule decides when None.
@@ -78,6 +82,8 @@ class Stream(Spec):
     reject_threshold: float = Field(default=0.05, ge=0, le=1)
     conditional: bool = False
     allow_empty: bool = False
+    partition_by: str | None = None
+    maximum_bytes_billed: int | None = Field(default=None, ge=1)
     probe: Probe | None = None
     freshness: Freshness | None = None
     description: str = ""
@@ -121,6 +127,7 @@ class Stream(Spec):
         wanted = [("key", name) for name in self.key]
         wanted += [("version", self.version)] if self.version else []
         wanted += [("cursor.field", self.cursor.field)] if self.cursor else []
+        wanted += [("partition_by", self.partition_by)] if self.partition_by else []
         for setting, name in wanted:
             if name not in contract.columns:
                 remedy = f"Its columns are: {', '.join(contract.columns)}."

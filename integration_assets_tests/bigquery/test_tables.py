@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,7 +14,8 @@ from integration_assets.errors import WarehouseError
 from integration_assets.land.bigquery import BigQueryWarehouse
 from integration_assets.land.bigquery_types import column, spelled
 from integration_assets.land.lake import Lake
-from integration_assets_tests.land.helpers import CONTRACT, SCHEMA, days, land, row
+from integration_assets_tests.land.helpers import CONTRACT, SCHEMA, day, days, land, row
+from integration_assets_tests.land.histories import HISTORY
 from integration_assets_tests.land.parity.test_merging import PLAIN, TARGET
 
 
@@ -31,6 +33,23 @@ def test_a_table_is_laid_out_by_its_contract(
     assert described["id"] == ("STRING", "REQUIRED", "The order's number.")
     assert described["n"] == ("INT64", "NULLABLE", "")
     assert described["_deleted_at"][2].startswith("When the API said")
+
+
+def test_a_table_may_be_partitioned_by_a_column_that_never_changes(
+    bigquery_warehouse: BigQueryWarehouse, bigquery_client: Client, gcs_lake: Lake
+) -> None:
+    """By the day of creation, of which a history's versions, ranges and deletions know nothing."""
+    made, table = ("made", pa.date32()), gcs_lake.table("shop", "orders")
+    schema = pa.schema([*SCHEMA, made])
+    target = replace(HISTORY, contract_schema=pa.schema([*CONTRACT, made]), partition_by="made")
+    for one in (row("a", 1, 1), row("b", 9, 9), row("a", 3, 3), row("a", 2, 2), row("b", 10, None, deleted=True)):
+        land(table, [one | {"made": None if one["_deleted"] else date(2024, 1, 1)}], None, schema=schema)
+        if one["n"] != 3:
+            bigquery_warehouse.merge(target, table, "run")
+    name = bigquery_warehouse.table_name(target)
+    assert bigquery_client.get_table(name.strip("`")).time_partitioning.field == "made"
+    found = bigquery_warehouse.query(f"SELECT id, n, _valid_to FROM {name} ORDER BY id, n").to_pylist()
+    assert [tuple(one.values()) for one in found] == [("a", 1, day(2)), ("a", 2, day(3)), ("a", 3, None), ("b", 9, day(10))]
 
 
 def test_a_key_that_left_the_contract_is_relaxed(bigquery_warehouse: BigQueryWarehouse, gcs_lake: Lake) -> None:

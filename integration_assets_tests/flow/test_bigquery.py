@@ -4,7 +4,9 @@ import pytest
 
 from integration_assets.errors import LakeError, SpecError
 from integration_assets.settings import Settings
+from integration_assets.spec.contract import check_stream
 from integration_assets.stores import Stores
+from integration_assets.sync import target
 from integration_assets_tests.bigquery.fixtures import bigquery_emulator, gcs_for_bigquery
 from integration_assets_tests.bigquery.process import PROJECT, BigQueryEmulator
 from integration_assets_tests.flow.world import World
@@ -69,3 +71,16 @@ def test_a_wrong_address_is_said_before_any_work(warehouse: str, lake: str, says
     with pytest.raises(SpecError, match=says) as caught:
         Stores.from_settings(settings)
     assert caught.value.remedy
+
+
+def test_a_stream_says_what_its_table_is_partitioned_by_and_what_a_merge_may_cost(world: World) -> None:
+    """Both reach the warehouse; a partition column that is none, or is no date, is refused before any request."""
+    flights = world.source.stream("flights")
+    chosen = flights.changed(partition_by="created_at", maximum_bytes_billed=10**9)
+    aim = target(world.source, chosen, check_stream(world.source, chosen))
+    assert (aim.partition_by, aim.maximum_bytes_billed) == ("created_at", 10**9)
+    for name, says in (("nowhere", "no column"), ("status", "has the type string")):
+        with pytest.raises(SpecError, match=says) as caught:
+            check_stream(world.source, flights.changed(partition_by=name))
+        assert caught.value.field == "partition_by"
+        assert caught.value.remedy
