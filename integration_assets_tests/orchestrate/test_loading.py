@@ -13,6 +13,7 @@ import yaml  # type: ignore[import-untyped]
 
 from integration_assets.errors import SpecError
 from integration_assets.orchestrate import build
+from integration_assets.orchestrate.attempts import CATCH_UP_TAG
 from integration_assets.orchestrate.automation import sync_jobs
 from integration_assets.sources import load_sources
 from integration_assets.spec import Partitions
@@ -156,6 +157,9 @@ def test_the_instance_loads_from_our_dagster_yaml(tmp_path: Path, monkeypatch: p
         queue = instance.get_concurrency_config().run_queue_config
         assert queue is not None
         assert queue.max_concurrent_runs == 4
+        limits = {each["key"]: each["limit"] for each in queue.tag_concurrency_limits}
+        assert limits == {"dagster/backfill": 2, CATCH_UP_TAG: 1}
+        assert sum(limits.values()) < queue.max_concurrent_runs, "a place stays free for the night"
         assert instance.run_retries_enabled
     assert (tmp_path / "history").is_dir()
 
