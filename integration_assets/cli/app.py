@@ -90,6 +90,14 @@ def status(name: Annotated[str | None, typer.Argument(help="SOURCE or SOURCE.STR
 
 
 @app.command()
+def limits(name: Annotated[str | None, typer.Argument(help="SOURCE; all when left out.")] = None) -> None:
+    """Show what all runs together have of each API: rate, quota, pause and breaker, and when it is tried again."""
+    from integration_assets.cli.limits import show_limits
+
+    show_limits([load_source(name)] if name else load_sources(), Settings.from_environ(), out)
+
+
+@app.command()
 def rejects(
     name: Annotated[str, typer.Argument(help="SOURCE.STREAM")],
     limit: Annotated[int, typer.Option(min=1, help="How many to show, the newest first.")] = 20,
