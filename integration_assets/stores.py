@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from integration_assets.errors import SpecError
 from integration_assets.land.duckdb import DuckDBWarehouse
-from integration_assets.land.gcs import check_location, is_bucket, storage_options
+from integration_assets.land.gcs import StorageClients, check_location, is_bucket, storage_options
 from integration_assets.land.lake import Lake, LakeTable
 from integration_assets.land.quarantine import Quarantine
 from integration_assets.land.warehouse import Warehouse
@@ -28,36 +28,48 @@ _OPTIONS = {"location", "prefix", "maximum_bytes_billed", "partition"}
 
 @dataclass(frozen=True)
 class Stores:
-    """Where data lands: the lake, its quarantine, the warehouse; `location` is where BigQuery's datasets are."""
+    """Where data lands: the lake, its quarantine, the warehouse; `location` is where BigQuery's datasets are.
+
+    storage : opens the clients that a bucket is looked at with; Google's own when None.
+    """
 
     lake: Lake
     quarantine: Quarantine
     warehouse: Warehouse
     location: str | None = None
+    storage: StorageClients | None = None
 
     @classmethod
-    def from_settings(cls, settings: Settings, say: Say | None = None, clients: BigQueryClients | None = None) -> Stores:
+    def from_settings(
+        cls,
+        settings: Settings,
+        say: Say | None = None,
+        clients: BigQueryClients | None = None,
+        storage: StorageClients | None = None,
+    ) -> Stores:
         """The stores that the settings name; nothing is opened or written yet.
 
         say     : told of waits for other runs.
         clients : opens BigQuery's clients; Google's own with the environment's credentials when None.
+        storage : the same of Cloud Storage, for looking at the bucket before a run.
         Raises `SpecError` naming the setting that is wrong.
         """
         options = storage_options(settings.lake_uri, settings.environ)
         lake, quarantine = Lake(settings.lake_uri, options), Quarantine(settings.lake_uri, options)
         if settings.warehouse_uri.startswith(_BIGQUERY):
             location, warehouse = _bigquery(settings, clients or _plain_client)
-            return cls(lake, quarantine, warehouse, location)
-        return cls(lake, quarantine, DuckDBWarehouse(settings.warehouse_uri, wait_seconds=settings.warehouse_wait, on_wait=say))
+            return cls(lake, quarantine, warehouse, location, storage)
+        local = DuckDBWarehouse(settings.warehouse_uri, wait_seconds=settings.warehouse_wait, on_wait=say)
+        return cls(lake, quarantine, local, storage=storage)
 
     def check(self) -> None:
         """See that the lake can be written, and read by the warehouse, before any request to an API is spent.
 
         Raises `LakeError`, or `RescheduleError` when the bucket does not answer.
         """
-        self.lake.check()
+        self.lake.check(self.storage)
         if self.location is not None:
-            check_location(self.lake.uri, self.location)
+            check_location(self.lake.uri, self.location, self.storage)
 
     def table(self, source: Source, stream: Stream) -> LakeTable:
         """The stream's lake table, whether or not it is there yet."""

@@ -7,7 +7,9 @@ never a setting of ours. `STORAGE_EMULATOR_HOST`, Google's own variable, points 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from typing import Any
 from urllib.parse import urlsplit
 
 from integration_assets.errors import LakeError, RescheduleError
@@ -16,6 +18,8 @@ NEEDED = ("storage.objects.create", "storage.objects.delete", "storage.objects.g
 PATIENCE = 30.0
 """Seconds that the bucket may take to answer."""
 _SCHEME = "gs://"
+StorageClients = Callable[[], AbstractContextManager[Any]]
+"""Opens a `google.cloud.storage.Client`."""
 
 
 def is_bucket(uri: str) -> bool:
@@ -32,9 +36,10 @@ def storage_options(uri: str, environ: Mapping[str, str]) -> dict[str, str]:
     return {"google_service_account_key": json.dumps(account), "allow_http": "true", "google_skip_signature": "true"}
 
 
-def check_bucket(uri: str) -> None:
+def check_bucket(uri: str, clients: StorageClients | None = None) -> None:
     """Ask Google whether the bucket is there and we may read and write it. One request; needs no permission itself.
 
+    clients : opens the client that asks; Google's own with the environment's credentials when None.
     Raises `LakeError` naming the bucket and what is missing, `RescheduleError` when Google does not answer.
     """
     from google.api_core.exceptions import Forbidden, GoogleAPIError, NotFound, Unauthorized
@@ -45,7 +50,7 @@ def check_bucket(uri: str) -> None:
 
     bucket = urlsplit(uri).netloc
     try:
-        with Client() as client:
+        with (clients or Client)() as client:
             granted = client.bucket(bucket).test_iam_permissions(
                 list(NEEDED), timeout=PATIENCE, retry=DEFAULT_RETRY.with_timeout(PATIENCE)
             )
@@ -68,7 +73,7 @@ def check_bucket(uri: str) -> None:
         raise _denied(bucket, missing)
 
 
-def check_location(uri: str, dataset_location: str) -> None:
+def check_location(uri: str, dataset_location: str, clients: StorageClients | None = None) -> None:
     """See that the datasets can load from the bucket: both in one place, or the dataset in the US, which loads from anywhere.
 
     Raises `LakeError` naming both places. An account that may not read the bucket's description is not held up by it.
@@ -79,7 +84,7 @@ def check_location(uri: str, dataset_location: str) -> None:
 
     name = urlsplit(uri).netloc
     try:
-        with Client() as client:
+        with (clients or Client)() as client:
             bucket = client.get_bucket(name, timeout=PATIENCE, retry=DEFAULT_RETRY.with_timeout(PATIENCE))
     except Forbidden:
         return

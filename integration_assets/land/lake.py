@@ -14,7 +14,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 from integration_assets.errors import LakeError, LakeNewerThanContractError, ReplanError, RescheduleError
 from integration_assets.land import reading
 from integration_assets.land.committing import Proposal, commit, ticket
-from integration_assets.land.gcs import check_bucket, is_bucket
+from integration_assets.land.gcs import StorageClients, check_bucket, is_bucket
 from integration_assets.land.pinned import PinnedStore
 from integration_assets.land.reading import LakeFile
 from integration_assets.land.state import LakeState, carry, entries, read_state
@@ -41,10 +41,13 @@ class Lake:
         self.uri = uri.rstrip("/") if not root.local or uri.startswith("file://") else str(Path(uri).absolute())
         self._options = root.options
 
-    def check(self) -> None:
-        """Prove that the root can be written, by writing and deleting a small file. Raises `LakeError`."""
+    def check(self, clients: StorageClients | None = None) -> None:
+        """Prove that the root can be written, by writing and deleting a small file. Raises `LakeError`.
+
+        clients : opens the client that a bucket is looked at with; Google's own when None.
+        """
         if is_bucket(self.uri):
-            check_bucket(self.uri)
+            check_bucket(self.uri, clients)
         root = Store(self.uri, self._options)
         path = f"_probe-{uuid4().hex}"
         with root.guard("write"):

@@ -5,7 +5,6 @@ Secrets are never resource configuration: they stay in the environment and are l
 
 from __future__ import annotations
 
-import os
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -42,15 +41,23 @@ class StoresResource(dg.ConfigurableResource["StoresResource"]):
 
         found = self.settings()
         limit = found.warehouse_wait if wait is None else min(wait, found.warehouse_wait)
-        return Stores.from_settings(replace(found, warehouse_wait=limit), say, _bigquery)
+        return Stores.from_settings(replace(found, warehouse_wait=limit), say, _bigquery, _storage)
 
 
 def _bigquery(project: str, location: str) -> AbstractContextManager[Any]:
-    """A BigQuery client as dagster-gcp opens it; an emulator's has no credentials, for which that resource has no setting."""
-    if os.environ.get("BIGQUERY_EMULATOR_HOST"):
-        from integration_assets.land.bigquery_client import open_client
+    """A BigQuery client as dagster-gcp opens it, except for an emulator without credentials: that resource wants some."""
+    from integration_assets.land.bigquery_client import is_open, open_client
 
+    if is_open():
         return open_client(project, location)
     from dagster_gcp import BigQueryResource
 
     return BigQueryResource(project=project, location=location).get_client()
+
+
+def _storage() -> AbstractContextManager[Any]:
+    """A client of Cloud Storage as dagster-gcp opens it."""
+    from dagster_gcp import GCSResource
+
+    client: AbstractContextManager[Any] = GCSResource().get_client()
+    return client
