@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Any, Literal
 
 Kind = Literal["failed", "check", "recovered"]
 _LONGEST = 200
@@ -49,6 +50,15 @@ class Message:
     lines: tuple[str, ...] = ()
     url: str | None = None
     streams: tuple[About, ...] = ()
+
+    @classmethod
+    def from_parts(cls, parts: Mapping[str, Any]) -> Message:
+        """The inverse of `dataclasses.asdict`, also after JSON."""
+        streams = (
+            {**one, "checks": tuple(one["checks"]), "since": tuple(one["since"]) if one["since"] else None}
+            for one in parts["streams"]
+        )
+        return cls(**{**parts, "lines": tuple(parts["lines"]), "streams": tuple(About(**one) for one in streams)})
 
     @property
     def subject(self) -> str:

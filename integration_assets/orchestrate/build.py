@@ -13,7 +13,7 @@ from integration_assets.orchestrate.checks.names import standing_keys
 from integration_assets.orchestrate.following import following_sensor
 from integration_assets.orchestrate.processes import executor
 from integration_assets.orchestrate.resources import StoresResource
-from integration_assets.orchestrate.sensors import source_sensors
+from integration_assets.orchestrate.sensors import alerts_sensor, source_sensors
 from integration_assets.orchestrate.standing import standing_checks, standing_schedule
 from integration_assets.spec.source import Source
 
@@ -45,6 +45,7 @@ def build(sources: Sequence[Source], resources: Mapping[str, object] | None = No
             *(sensor for source in sources for sensor in source_sensors(source)),
             *(sensor for sensor in map(catch_up_sensor, sources) if sensor is not None),
             following_sensor(sources),
+            alerts_sensor(sources),
         ],
         executor=executor(),
         resources={"stores": StoresResource(), **(resources or {})},

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import dagster as dg
 
+from integration_assets.orchestrate.sensors.alerts import alerts_sensor
 from integration_assets.orchestrate.sensors.changes import changes_sensor
 from integration_assets.orchestrate.sensors.inbox import inbox_sensor
 from integration_assets.spec.source import Source
+
+__all__ = ["alerts_sensor", "source_sensors"]
 
 
 def source_sensors(source: Source) -> list[dg.SensorDefinition]:

@@ -41,7 +41,7 @@ class Live:
 
     def add(self, number: int, at: datetime | None = None) -> None:
         """A new order."""
-        moment = at or datetime.now(UTC) - timedelta(seconds=5)
+        moment = at or datetime.now(UTC)
         self.orders.append({"id": str(number), "amount": number, "note": "", "updated_at": moment.isoformat()})
 
     def answer(self, asked: Asked) -> Answer:
