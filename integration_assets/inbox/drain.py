@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
+from typing import NamedTuple
 from uuid import uuid4
 
 from integration_assets.inbox.store import IGNORED, Inbox, Item
@@ -30,18 +31,27 @@ STUCK = 5
 """Runs in vain after which an event is reported. It is kept, and tried again."""
 _FIRST_WAIT, _LONGEST_WAIT = timedelta(seconds=30), timedelta(hours=1)
 _SKEW = timedelta(minutes=5)
+_MARGIN, _NEAR = timedelta(minutes=1), timedelta(hours=1)
 _TICK = timedelta(microseconds=1)
 _PROVES_NOTHING = ("taken", "dry-run")
 
 
+class Part(NamedTuple):
+    """What of a stream a run pulls: its partitions `first` to `last`, the range `[start, end)`, or, all None, what is new."""
+
+    first: str | None = None
+    last: str | None = None
+    start: datetime | None = None
+    end: datetime | None = None
+
+
 @dataclass(frozen=True)
 class Wanted:
-    """A run to request: these streams, of these partitions (None: they have none); `batch` is the run's mark."""
+    """A run to request for so many events; `batch` is its mark."""
 
     batch: str
     streams: tuple[str, ...]
-    first: str | None
-    last: str | None
+    part: Part
     events: int
 
 
@@ -91,21 +101,23 @@ def request(inbox: Inbox, source: Source, now: datetime) -> list[Wanted]:
     """Mark what is due as requested and say which runs it needs. A stream whose events are under way waits for those first."""
     assert source.events is not None  # noqa: S101 - asked only for sources with events
     busy = {item.stream for item in inbox.requested(source.name)}
-    groups: dict[tuple[Partitions | None, str | None, str | None], dict[str, list[Item]]] = {}
+    groups: dict[tuple[Partitions | None, Part], dict[str, list[Item]]] = {}
     for name in source.events.wanted:
         if name in busy:
             continue
         stream = source.stream(name)
         final = now - _lag(source, stream)
         due = [item for item in inbox.pending(source.name, name, final, now, BATCH) if not _ahead(source, item, final)]
-        for (first, last), items in _by_span(inbox, stream, due, now).items():
-            groups.setdefault((stream.partitions, first, last), {})[name] = items
+        # Before a history's begin or after its end no run could ever pull it.
+        inbox.acknowledge([item for item in due if _outside(stream, item)], now, IGNORED)
+        for part, items in _by_part(stream, [item for item in due if not _outside(stream, item)]).items():
+            groups.setdefault((stream.partitions, part), {})[name] = items
     found = []
     oldest_first = sorted(groups.items(), key=lambda group: min(items[0].seq for items in group[1].values()))
-    for (_, first, last), streams in oldest_first[:RUNS]:
+    for (_, part), streams in oldest_first[:RUNS]:
         batch = uuid4().hex
         marked = sum(inbox.request(items, batch, now) for items in streams.values())
-        found.append(Wanted(batch, tuple(streams), first, last, marked))
+        found.append(Wanted(batch, tuple(streams), part, marked))
     return found
 
 
@@ -119,41 +131,67 @@ def _ahead(source: Source, item: Item, final: datetime) -> bool:
     return final <= item.happened_at < final + _SKEW
 
 
-def _by_span(inbox: Inbox, stream: Stream, due: Sequence[Item], now: datetime) -> dict[tuple[str | None, str | None], list[Item]]:
-    """The items by the partitions they need; one that lies in the wider span of another goes with that."""
-    spans: dict[tuple[str | None, str | None], list[Item]] = {}
-    for item in due:
-        span = _span(stream, item)
-        if span is None:
-            # Before the first partition or after the last: no run could ever pull it.
-            inbox.acknowledge([item], now, IGNORED)
-        else:
-            spans.setdefault(span, []).append(item)
-    for first, last in [span for span in spans if span[0] == span[1] and span[0] is not None]:
-        wider = next((span for span in spans if span[0] != span[1] and first in span), None)
-        if wider is not None:
-            spans[wider] = sorted([*spans[wider], *spans.pop((first, last))], key=lambda item: item.seq)
-    return spans
-
-
-def _span(stream: Stream, item: Item) -> tuple[str | None, str | None] | None:
-    """First and last partition that may hold what the event is about: the one of its time, and the one before within lookback.
-
-    `(None, None)` for a stream without partitions, None when its time lies in none of them.
-    """
-    partitions = stream.partitions
-    if partitions is None:
-        return None, None
+def _outside(stream: Stream, item: Item) -> bool:
     moment = item.happened_at or item.received_at
-    keys = list(partitions.keys(moment, moment + _TICK))
-    if not keys:
-        return None
-    lookback = stream.cursor.lookback if stream.cursor else timedelta(0)
-    start = partitions.slice_of(keys[0]).start
+    if stream.partitions is not None:
+        return next(stream.partitions.keys(moment, moment + _TICK), None) is None
+    return isinstance(stream.origin, datetime) and moment < stream.origin
+
+
+def _by_part(stream: Stream, items: Sequence[Item]) -> dict[Part, list[Item]]:
+    """The items by what they need pulled."""
+    if stream.partitions is None:
+        late = [item for item in items if _late(stream, item)]
+        new = [item for item in items if not _late(stream, item)]
+        return _ranges(stream, late) | ({Part(): new} if new else {})
+    parts: dict[Part, list[Item]] = {}
+    for item in items:
+        parts.setdefault(_partitions(stream, stream.partitions, item), []).append(item)
+    for part in [part for part in parts if part.first == part.last]:
+        # What a wider run pulls anyway needs none of its own.
+        wider = next((other for other in parts if other != part and part.first in other), None)
+        if wider is not None:
+            parts[wider] = sorted([*parts[wider], *parts.pop(part)], key=lambda item: item.seq)
+    return parts
+
+
+def _partitions(stream: Stream, partitions: Partitions, item: Item) -> Part:
+    """The partition of the item's time, and the one before where the lookback reaches into it."""
+    moment = item.happened_at or item.received_at
+    key = partitions.key_of(moment)
+    start = partitions.slice_of(key).start
     assert isinstance(start, datetime)  # noqa: S101 - a partition is closed on both sides
-    before = start - _TICK
-    reaches_back = isinstance(lookback, timedelta) and moment - lookback < start and before >= partitions.origin
-    return partitions.key_of(before) if reaches_back else keys[0], keys[0]
+    reaches_back = moment - _lookback(stream) < start and start > partitions.origin
+    return Part(partitions.key_of(start - _TICK) if reaches_back else key, key)
+
+
+def _late(stream: Stream, item: Item) -> bool:
+    """Whether the event came so long after what it tells of that pulls of what is new may have passed that, lookback and all.
+
+    Otherwise the first such pull that begins after the event reads it: it starts at the end of one before, less the lookback.
+    """
+    timed = stream.partitions is None and stream.cursor is not None and stream.cursor.kind == "timestamp"
+    return timed and item.happened_at is not None and item.received_at - item.happened_at > _lookback(stream)
+
+
+def _ranges(stream: Stream, late: Sequence[Item]) -> dict[Part, list[Item]]:
+    """Ranges around the items' times; near ones are one range."""
+    ranges: dict[Part, list[Item]] = {}
+    for moment, item in sorted(((item.happened_at, item) for item in late if item.happened_at), key=lambda pair: pair[0]):
+        start, end = moment - max(_lookback(stream), _MARGIN), moment + _MARGIN
+        if isinstance(stream.origin, datetime):
+            start = max(start, stream.origin)
+        last = next(reversed(ranges), None)
+        if last is not None and last.end is not None and start <= last.end + _NEAR:
+            ranges[last._replace(end=end)] = [*ranges.pop(last), item]
+        else:
+            ranges[Part(start=start, end=end)] = [item]
+    return ranges
+
+
+def _lookback(stream: Stream) -> timedelta:
+    lookback = stream.cursor.lookback if stream.cursor else None
+    return lookback if isinstance(lookback, timedelta) else timedelta(0)
 
 
 def _lag(source: Source, stream: Stream) -> timedelta:
@@ -176,21 +214,27 @@ def _judge(inbox: Inbox, source: Source, items: Sequence[Item], seen: Seen, now:
 
 def _trouble(source: Source, stream: Stream, item: Item, receipts: Sequence[Receipt]) -> str | None:
     """Why the receipts do not prove that what the event hints at was pulled; None when they do."""
-    span = _span(stream, item)
-    if span is None:
+    if _outside(stream, item):
         return None
     after = item.received_at + _lag(source, stream)
     pulled = [one for one in receipts if one.outcome not in _PROVES_NOTHING and _began(one, after)]
     if not pulled:
         return "its run landed and merged no slice that began after the event"
-    for key in dict.fromkeys(span):
+    part = _partitions(stream, stream.partitions, item) if stream.partitions else Part()
+    for key in dict.fromkeys((part.first, part.last)):
         if not any(one.partition == key for one in pulled):
             return f"its run did not pull partition {key}"
-    ends = [Slice.from_json(one.slice).end for one in pulled if one.partition == span[1]]
-    reached = [end for end in ends if isinstance(end, datetime)]
-    if item.happened_at is not None and len(reached) == len(ends) and max(reached) <= item.happened_at:
-        return f"the API's data is final up to {max(reached).isoformat()}, the event is of {item.happened_at.isoformat()}"
-    return None
+    slices = [Slice.from_json(one.slice) for one in pulled if one.partition == part.last]
+    if item.happened_at is None or any(_reaches(one, item.happened_at, late=_late(stream, item)) for one in slices):
+        return None
+    return f"its run pulled {', '.join(map(str, slices))}, the event is of {item.happened_at.isoformat()}"
+
+
+def _reaches(pulled: Slice, moment: datetime, *, late: bool) -> bool:
+    """Whether the slice ends after the moment; for a late event it must also begin before. Numbers say nothing about time."""
+    if late and isinstance(pulled.start, datetime) and pulled.start > moment:
+        return False
+    return not isinstance(pulled.end, datetime) or pulled.end > moment
 
 
 def _began(receipt: Receipt, after: datetime) -> bool:

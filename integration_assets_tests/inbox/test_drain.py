@@ -34,7 +34,7 @@ def put(inbox: Inbox, id_: str, *streams: str, happened: datetime | None = None,
 
 def ask(inbox: Inbox, now: datetime, shop: Source = SHOP) -> list[tuple[tuple[str, ...], str | None, str | None, int]]:
     """What is requested: streams, first and last partition, events."""
-    return [(one.streams, one.first, one.last, one.events) for one in request(inbox, shop, now)]
+    return [(one.streams, one.part.first, one.part.last, one.events) for one in request(inbox, shop, now)]
 
 
 def receipt(stream: str, began: datetime, end: datetime, partition: str | None = None, outcome: str = "committed") -> Receipt:
@@ -101,13 +101,42 @@ def test_many_partitions_are_asked_for_a_few_at_a_time(inbox: Inbox) -> None:
     for day in range(30):
         put(inbox, str(day), "orders", happened=start + day * DAY)
     asked = request(inbox, SHOP, NOON + 40 * DAY)
-    assert [one.first for one in asked] == [f"2024-03-{day:02}" for day in range(1, 11)]
+    assert [one.part.first for one in asked] == [f"2024-03-{day:02}" for day in range(1, 11)]
     assert len(inbox.pending("shop", "orders", NOON, NOON, 100)) == 20
 
 
 def test_what_lies_in_no_partition_is_set_aside(inbox: Inbox) -> None:
     """No run could ever pull it: it is kept as ignored, and asks for nothing."""
     put(inbox, "too early", "orders", happened=datetime(2024, 2, 1, tzinfo=UTC))
+    assert ask(inbox, NOON) == []
+    assert [(count.state, count.rows) for count in inbox.counts()] == [("ignored", 1)]
+
+
+def test_what_comes_later_than_the_lookback_is_pulled_again_around_its_time(inbox: Inbox) -> None:
+    """A pull of what is new would begin after it: ranges of the past are asked for, near ones as one, and only they prove it."""
+    put(inbox, "in time", "returns", happened=NOON - 14 * MINUTE)
+    for name, hours in {"a": 30, "b": 29.5, "c": 10}.items():
+        put(inbox, name, "returns", happened=NOON - hours * HOUR)
+    asked = request(inbox, SHOP, NOON)
+    found = {(one.part.start, one.part.end): one.events for one in asked}
+    early, late = NOON - 30 * HOUR, NOON - 10 * HOUR
+    assert found == {
+        (None, None): 1,
+        (early - 15 * MINUTE, early + 31 * MINUTE): 2,
+        (late - 15 * MINUTE, late + MINUTE): 1,
+    }
+    new = replace(receipt("returns", NOON, NOON), slice=((NOON - HOUR).isoformat(), NOON.isoformat()))
+    past = replace(new, slice=((early - HOUR).isoformat(), (early + HOUR).isoformat()))
+    wanted = {one.batch: one.part.start for one in asked}
+    seen = {None: new, early - 15 * MINUTE: past, late - 15 * MINUTE: new}
+    assert settle(inbox, SHOP, lambda batch: ended(seen[wanted[batch]]), NOON + MINUTE) == Settled(acknowledged=3, released=1)
+    (item,) = inbox.troubled(1)
+    assert item.id == "c"
+
+
+def test_what_lies_before_a_stream_s_history_is_set_aside(inbox: Inbox) -> None:
+    """A stream without partitions has a begin as well."""
+    put(inbox, "too early", "returns", happened=datetime(2024, 2, 1, tzinfo=UTC))
     assert ask(inbox, NOON) == []
     assert [(count.state, count.rows) for count in inbox.counts()] == [("ignored", 1)]
 
@@ -145,7 +174,7 @@ def test_an_event_of_this_very_second_waits_until_it_is_over(inbox: Inbox) -> No
         (ended(receipt("orders", NOON, NOON + HOUR, "2024-03-10", "taken")), MINUTE, "landed and merged no slice"),
         (ended(replace(receipt("orders", NOON, NOON, "2024-03-10"), started_at="")), MINUTE, "landed and merged no slice"),
         (ended(receipt("orders", NOON, NOON + HOUR, "2024-03-09")), MINUTE, "did not pull partition 2024-03-10"),
-        (ended(receipt("orders", NOON, NOON - HOUR, "2024-03-10")), MINUTE, "final up to 2024-03-10T11:00:00"),
+        (ended(receipt("orders", NOON, NOON - HOUR, "2024-03-10")), MINUTE, "the event is of 2024-03-10T11:59:00"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -12,6 +12,7 @@ import dagster as dg
 from integration_assets.inbox.drain import STUCK, Seen, Settled, Wanted, request, settle
 from integration_assets.inbox.store import Inbox, open_inbox
 from integration_assets.orchestrate.history import receipt_of
+from integration_assets.orchestrate.modes import FROM, MODE, TO, Mode
 from integration_assets.orchestrate.specs import lake_key, warehouse_key
 from integration_assets.settings import Settings
 from integration_assets.spec.receipt import Receipt
@@ -62,11 +63,13 @@ def inbox_sensor(source: Source) -> dg.SensorDefinition | None:
 def run_request(source: Source, wanted: Wanted) -> dg.RunRequest:
     """The run; its key is the batch by which it is found again. A tick that Dagster repeats asks for the same run."""
     streams = [source.stream(name) for name in wanted.streams]
-    tags = {"source": source.name}
+    tags, part = {"source": source.name}, wanted.part
     # As tags, and not as a partition key: that must be of a partition which is over.
-    if wanted.first is not None and wanted.last is not None:
-        same = wanted.first == wanted.last
-        tags |= {_PARTITION: wanted.first} if same else dict(zip(_RANGE, (wanted.first, wanted.last), strict=True))
+    if part.first is not None and part.last is not None:
+        same = part.first == part.last
+        tags |= {_PARTITION: part.first} if same else dict(zip(_RANGE, (part.first, part.last), strict=True))
+    if part.start is not None and part.end is not None:
+        tags |= {MODE: Mode.refetch.value, FROM: part.start.isoformat(), TO: part.end.isoformat()}
     keys = [key for stream in streams for key in (lake_key(source, stream), warehouse_key(source, stream))]
     return dg.RunRequest(run_key=wanted.batch, asset_selection=keys, tags=tags)
 
