@@ -239,6 +239,20 @@ def pager_for(stream: Stream, params: Params, warn: Callable[[str], None]) -> Pa
             return _Linked(stream, params, warn, paging)
 
 
+def posted(body: Mapping[str, Any], params: Params) -> dict[str, Any]:
+    """The JSON body of a POST: `body` with each parameter at its dotted name."""
+    whole = dict(body)
+    for name, value in params.items():
+        *steps, last = name.split(".")
+        place = whole
+        for step in steps:
+            below = place.get(step)
+            place[step] = dict(below) if isinstance(below, Mapping) else {}
+            place = place[step]
+        place[last] = value
+    return whole
+
+
 def _digest(data: bytes) -> bytes:
     return blake2b(data, digest_size=12).digest()
 

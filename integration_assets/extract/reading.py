@@ -12,7 +12,7 @@ from integration_assets.errors import IntegrationError, LimitExceededError, Resp
 from integration_assets.extract.ahead import Ahead
 from integration_assets.extract.client import Response, SourceClient
 from integration_assets.extract.decode import BrokenBodyError, OpenedPage, decoder_for, no_records
-from integration_assets.extract.paging import Ask, Params, pager_for
+from integration_assets.extract.paging import Ask, Params, pager_for, posted
 from integration_assets.spec.contract import Contract
 from integration_assets.spec.cursor import Slice
 from integration_assets.spec.records import Batch, Drift
@@ -161,7 +161,12 @@ class Reading:
         headers = dict(self._stream.headers)
         if self._asked_etag is not None:
             headers["If-None-Match"] = self._asked_etag
-        response = self._client.get(ask.url, ask.params, headers, self._stream.name, page_token=ask.token)
+        name = self._stream.name
+        if self._stream.method == "POST":
+            body = posted(self._stream.body, ask.params)
+            response = self._client.post(ask.url, body, None, headers, name, page_token=ask.token)
+        else:
+            response = self._client.get(ask.url, ask.params, headers, name, page_token=ask.token)
         if response.status == _NOT_MODIFIED and self._asked_etag is None:
             raise ResponseError("the API answered 304 to a request without If-None-Match", remedy="Ask the API's owner.")
         return response

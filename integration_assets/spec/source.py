@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, model_validator
+from pydantic import Field, JsonValue, model_validator
 
 from integration_assets.errors import SpecError
 from integration_assets.spec.auth import Auth, NoAuth
@@ -47,6 +47,8 @@ class Stream(Spec):
     disposition : the newest version of each record (`merge`), every event once (`append`), the full list as it is now
                  (`replace`), or each version of a record with the range in which it held (`history`).
     params, headers : sent with each request of the stream; never a credential.
+    method, body : POST for an API that is searched so: params, cursor and page then go into the JSON body, a dotted name such as
+                 `variables.after` below the fields that `body` begins with.
     version    : the column that orders a record's versions; the cursor's field when None.
     tenants    : whose data the API keeps apart; each tenant is asked for alone and has a watermark of its own.
     ignore     : paths of fields the API sends and the contract leaves out on purpose; all others are reported as drift.
@@ -77,6 +79,8 @@ class Stream(Spec):
     disposition: Disposition = "merge"
     params: Mapping[str, str | int | float | bool] = {}
     headers: Mapping[str, str] = {}
+    method: Literal["GET", "POST"] = "GET"
+    body: Mapping[str, JsonValue] = {}
     tombstone: Tombstone | None = None
     ignore: tuple[str, ...] = ()
     reject_threshold: float = Field(default=0.05, ge=0, le=1)
@@ -98,6 +102,10 @@ class Stream(Spec):
             raise self._wrong("cursor.start_param", "partitions need an API that filters by the cursor", "Name the parameter.")
         if self.conditional and (self.cursor or not isinstance(self.paging, Single)):
             raise self._wrong("conditional", "an ETag names one page of a full snapshot", "Use Single paging and no cursor.")
+        if self.method == "GET" and self.body:
+            raise self._wrong("body", "a GET has no body", 'Set method="POST".')
+        if self.method == "POST" and self.conditional:
+            raise self._wrong("conditional", "an ETag answers a GET", "Drop conditional.")
         if isinstance(self.paging, Token | NextLink) and self.paging.path and not isinstance(self.format, Json):
             raise self._wrong(
                 "paging.path", f"a {self.format.kind} body has no field to page by", "Use the Link header or numbers."

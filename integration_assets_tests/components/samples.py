@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import chain, combinations, islice, product
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import JsonValue, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from integration_assets.errors import SpecError
@@ -24,6 +24,7 @@ _PLAIN: dict[Any, tuple[Any, ...]] = {
     date: (date(2024, 1, 1),),
     datetime: (datetime(2024, 1, 1, 12, 30, tzinfo=UTC),),
     timedelta: (timedelta(minutes=5), timedelta(hours=36)),
+    JsonValue: ({"a": [1, None]}, "text"),
 }
 
 
