@@ -19,7 +19,7 @@ _KEYS = ("type", "attributes", "requirements")
 
 def load(path: Path, environ: Mapping[str, str] | None = None) -> Source:
     """The source that a file describes. Raises `SpecError` with file, line and remedy for every mistake in it."""
-    document = read(path, "/".join(path.parts[-4:]))
+    document = read(path, str(Path(*path.parts[-4:])))
     if problem := _wrong(document):
         raise refusal([problem], document.lines, document.value)
     assert isinstance(document.value, Mapping)  # noqa: S101 - just checked

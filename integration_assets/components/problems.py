@@ -86,24 +86,31 @@ def _problem(where: Where, here: Sequence[Mapping[str, Any]], values: object, mo
             return Problem((*where, "kind"), f"there is no kind {context['tag']!r}", f"Use {context['expected_tags']}.")
     given = None if _CONFIDENTIAL.search(dotted_path(where)) else first["input"]
     shown = f", got {given!r}" if isinstance(given, str | int | float) and len(repr(given)) <= _LONGEST else ""
-    said = next((text for kind, text in _SAID.items() if first["type"].startswith(kind)), _plain(first["msg"]))
-    return Problem(where, said + shown)
+    alternatives = here if _of_type(first) else [first]
+    return Problem(where, " or ".join(dict.fromkeys(map(_said, alternatives))).replace(" or this must be", " or") + shown)
 
 
-_SAID = {
-    "tuple_type": "a list is needed",
-    "list_type": "a list is needed",
-    "dict_type": "a mapping is needed",
-    "model_": "a mapping is needed",
-    "string_type": "text is needed",
-    "int_": "a whole number is needed",
-    "float_": "a number is needed",
-    "bool_": "true or false is needed",
-    "datetime_": "a time is needed, such as 2024-01-01T00:00:00Z",
-    "timezone_": "a time with its zone is needed, such as 2024-01-01T00:00:00Z",
-    "date_": "a day is needed, such as 2024-01-01",
-    "time_delta_": "a duration is needed, such as PT15M, PT2H or P1D",
+_NEEDED = {
+    "tuple_type": "a list",
+    "list_type": "a list",
+    "dict_type": "a mapping",
+    "model_": "a mapping",
+    "string_type": "text",
+    "int_": "a whole number",
+    "float_": "a number",
+    "bool_": "true or false",
+    "datetime_": "a time such as 2024-01-01T00:00:00Z",
+    "timezone_": "a time with its zone, such as 2024-01-01T00:00:00Z",
+    "date_": "a day such as 2024-01-01",
+    "time_delta_": "a duration such as PT15M, PT2H or P1D",
+    "too_short": "at least one",
 }
+
+
+def _said(error: Mapping[str, Any]) -> str:
+    """What is needed instead, or what pydantic says."""
+    needed = next((text for kind, text in _NEEDED.items() if error["type"].startswith(kind)), None)
+    return f"this must be {needed}" if needed else _plain(error["msg"])
 
 
 def _plain(message: str) -> str:

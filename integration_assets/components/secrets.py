@@ -10,10 +10,10 @@ from integration_assets.components.document import Where
 
 _CREDENTIAL_NAMES = re.compile(
     r"authorization|password|passwd|secret|credential|^(?:set-)?cookie$"
-    r"|(?:api|access|auth|private|subscription|app|shared|signing|id|refresh)[-_.]?(?:key|token)$"
-    r"|^(?:x-)?(?:key|token|sig|signature)$",
+    r"|(?:api|access|auth|private|subscription|app|shared|signing|id|refresh)[-_.]?(?:key|token)$",
     re.IGNORECASE,
 )
+_SHORT_NAMES = re.compile(r"(?:x-)?(?:key|token|sig|signature)", re.IGNORECASE)
 _ISSUED = re.compile(
     r"(?:"
     r"-----BEGIN [A-Z ]*PRIVATE KEY"
@@ -30,7 +30,7 @@ _ISSUED = re.compile(
 )
 _SCHEME = re.compile(r"(?:Bearer|Basic|Token) \S+", re.IGNORECASE)
 _NAME = re.compile(r"[A-Z][A-Z0-9_]*")
-_SENT = {"headers", "params", "config"}
+_SENT, _BODY = {"headers", "params", "config"}, "body"
 
 
 def literal_secrets(values: object) -> Iterator[tuple[Where, str]]:
@@ -61,7 +61,8 @@ def _reason(value: object, where: Where) -> str | None:
         return "a secret is named here, by an environment variable in capitals, and not written"
     if not isinstance(value, str):
         return None
-    if above in _SENT and (_CREDENTIAL_NAMES.search(last) or _SCHEME.fullmatch(value)):
+    telling = _CREDENTIAL_NAMES.search(last) or _SCHEME.fullmatch(value)
+    if (above in _SENT and (telling or _SHORT_NAMES.fullmatch(last))) or (_BODY in names[:-1] and telling):
         return f"{last!r} carries a credential"
     if _ISSUED.search(value):
         return "this looks like a key or token itself"
