@@ -25,6 +25,7 @@ from integration_assets.spec.receipt import Receipt
 from integration_assets.spec.records import DELETED, Batch, Reject, combine
 from integration_assets.spec.source import Source, Stream
 from integration_assets.spec.tenants import for_tenant
+from integration_assets.transform.masking import Mask, unmasked
 from integration_assets.transform.technical import lake_schema, stamp
 from integration_assets.validate.drift import sentences
 from integration_assets.validate.gate import Gate
@@ -41,7 +42,7 @@ _REASONS = 10
 
 @dataclass(frozen=True)
 class Feed:
-    """One stream with everything it flows through."""
+    """One stream with everything it flows through. `mask` makes of rows as decoded the rows as stored."""
 
     source: Source
     stream: Stream
@@ -49,6 +50,7 @@ class Feed:
     client: SourceClient
     table: LakeTable
     quarantine: Quarantine
+    mask: Mask = unmasked
 
 
 @dataclass(frozen=True)
@@ -116,15 +118,16 @@ def ingest(feed: Feed, job: Job, watch: Watch = lambda _: None) -> Receipt:
             mine = inside(batch, stream.cursor.field, job.slice) if stream.cursor else batch
             fresh = seen.fresh(mine)
             accepted, found = gate.check(fresh)
+            stored = feed.mask(accepted)
             rejects = [_clean(reject, feed.client) for reject in found]
             if not job.dry_run:
                 feed.quarantine.add(
                     feed.source.name, stream.name, rejects, job.slice, job.run_id, feed.contract.hash, job.partition
                 )
-                writer.write(stamp(accepted, count.began, job.run_id))
+                writer.write(stamp(stored, count.began, job.run_id))
             _count(count, batch, mine, fresh, accepted, rejects, stream)
             if stream.disposition == "replace":
-                _digest(digest, accepted)
+                _digest(digest, stored)
 
         receipt = _receipt(feed, job, count, reading, feed.client.usage.minus(used), digest.hexdigest())
         if job.dry_run:
@@ -170,7 +173,7 @@ def _watched(reading: Reading, feed: Feed, count: Progress, watch: Watch) -> Ite
 def _seen(feed: Feed, job: Job) -> Seen:
     """What counts as seen when the slice begins: nothing, or what the lake has of it."""
     columns = [*feed.contract.arrow_schema.names, DELETED]
-    seen = Seen(_identity(feed.stream), columns, row_hashes)
+    seen = Seen(_identity(feed.stream), columns, row_hashes, as_stored=feed.mask)
     if job.skip_known and feed.stream.cursor and _identity(feed.stream):
         for rows in feed.table.known(columns, feed.stream.cursor.field, job.slice, _tenant_column(feed.stream)):
             seen.add(rows)

@@ -11,6 +11,7 @@ from integration_assets.spec.auth import secret_names
 from integration_assets.spec.source import Source
 
 PREFIX = "INTEGRATION_"
+MASK_KEY = "INTEGRATION_MASK_KEY"
 
 TABLE: tuple[tuple[str, str, str], ...] = (
     ("INTEGRATION_LAKE_URI", "data/lake", "Where the lake is: a folder, or a bucket as `gs://BUCKET/PREFIX`."),
@@ -53,6 +54,11 @@ TABLE: tuple[tuple[str, str, str], ...] = (
     ("INTEGRATION_ALERT_MAIL_FROM", "none", "The sender of alerts by e-mail."),
     ("INTEGRATION_ALERT_MAIL_TO", "none", "Who gets them: addresses with commas between them."),
     ("INTEGRATION_DAGSTER_URL", "none", "Where Dagster's UI is, for the links in alerts."),
+    (
+        "INTEGRATION_MASK_KEY",
+        "none",
+        'The secret with which columns marked `mask="hash"` are hashed before they are stored: long, random, never changed.',
+    ),
     ("INTEGRATION_<SOURCE>_BROKERS", "the source's own", "Other brokers of a source whose events come by Kafka."),
     ("INTEGRATION_<SOURCE>_BASE_URL", "the source's own", "Another address of a source: a proxy, a region, a test server."),
     ("<SECRET>", "none", "Each secret under the name that its source's spec gives; `integration sources` lists them."),
@@ -113,6 +119,12 @@ class Settings:
             limits_uri=environ.get("INTEGRATION_LIMITS_URI") or _limits_folder(),
             automation=automation == "on",
         )
+
+    @property
+    def mask_key(self) -> bytes | None:
+        """The secret with which columns are hashed before they are stored; None where it is not set."""
+        value = self.environ.get(MASK_KEY)
+        return value.encode() if value else None
 
     def locate(self, source: Source) -> Source:
         """The source at the address that the environment gives it, or its own."""

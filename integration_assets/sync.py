@@ -9,22 +9,25 @@ from dataclasses import replace
 from datetime import datetime
 
 from integration_assets.each_tenant import Failures, check_axis, in_turn, tenants_of
-from integration_assets.errors import IntegrationError, PageTokenExpiredError, SliceTakenError, SpecError
+from integration_assets.errors import IntegrationError, PageTokenExpiredError, SecretMissingError, SliceTakenError, SpecError
 from integration_assets.extract.client import SourceClient
 from integration_assets.extract.limits import open_store
 from integration_assets.ingest import Feed, Job, Watch, ingest
 from integration_assets.land.warehouse import MergeResult, Target
-from integration_assets.settings import Settings
+from integration_assets.settings import MASK_KEY, Settings
 from integration_assets.spec.contract import Contract, check_stream
 from integration_assets.spec.cursor import Slice, plan, steps
 from integration_assets.spec.receipt import Receipt
 from integration_assets.spec.source import Source, Stream
 from integration_assets.stores import Say, Stores
+from integration_assets.transform.masking import Mask, mask_for, needs_key
 
 __all__ = ["Say", "Stores", "merge", "open_feeds", "outcome", "plan_slice", "sync", "target", "tenants_of"]
 
 _TRIES = 3
 _LOOK_BACK = 100
+_SECURE = 16
+"""Characters that a masking key has at least."""
 
 
 @contextmanager
@@ -38,6 +41,7 @@ def open_feeds(
     located = settings.locate(source)
     chosen = located.streams if streams is None else streams
     contracts = {stream.name: check_stream(located, stream) for stream in chosen}
+    masks = {name: masking(located, name, contract, settings) for name, contract in contracts.items()}
     stores.check()
 
     def waiting(reason: str, seconds: float) -> None:
@@ -47,9 +51,39 @@ def open_feeds(
     secrets = settings.secrets_for(located)
     with open_store(settings.limits_uri) as limits, SourceClient(located, secrets, waiting, limits) as client:
         yield [
-            Feed(located, stream, contracts[stream.name], client, stores.table(located, stream), stores.quarantine)
+            Feed(
+                located,
+                stream,
+                contracts[stream.name],
+                client,
+                stores.table(located, stream),
+                stores.quarantine,
+                masks[stream.name],
+            )
             for stream in chosen
         ]
+
+
+def masking(source: Source, stream: str, contract: Contract, settings: Settings) -> Mask:
+    """What masks a stream's rows before they are stored. Raises `SecretMissingError` when the key for it is not set."""
+    column, key = needs_key(contract), settings.mask_key
+    if column is not None and key is None:
+        raise SecretMissingError(
+            f"the secret {MASK_KEY}, with which the column is hashed, is not set",
+            source=source.name,
+            stream=stream,
+            field=f"contract.{column}",
+            remedy=f"Set {MASK_KEY} to a long random text, the same wherever tables are to be joined, and never change it.",
+        )
+    if column is not None and len(key or b"") < _SECURE:
+        raise SpecError(
+            f"the secret {MASK_KEY} is so short that what is hashed with it could be guessed",
+            source=source.name,
+            stream=stream,
+            field=f"contract.{column}",
+            remedy=f"Set it to {_SECURE} random characters or more.",
+        )
+    return mask_for(contract, key)
 
 
 def sync(

@@ -101,6 +101,7 @@ def limits(name: Annotated[str | None, typer.Argument(help="SOURCE; all when lef
 def rejects(
     name: Annotated[str, typer.Argument(help="SOURCE.STREAM")],
     limit: Annotated[int, typer.Option(min=1, help="How many to show, the newest first.")] = 20,
+    unmasked: Annotated[bool, typer.Option("--unmasked", help="Show personal data and what looks like a secret too.")] = False,
 ) -> None:
     """Show what is in a stream's quarantine: each record that could not become a row, and why."""
     from integration_assets.cli.rejects import show_rejects
@@ -112,7 +113,7 @@ def rejects(
             source=source.name,
             remedy=f"Name one: {', '.join(f'{source.name}.{stream.name}' for stream in streams)}.",
         )
-    show_rejects(source, streams[0], Settings.from_environ(), out, limit)
+    show_rejects(source, streams[0], Settings.from_environ(), out, limit, whole=unmasked)
 
 
 @app.command()

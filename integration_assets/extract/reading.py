@@ -79,6 +79,7 @@ class Reading:
         self._stream = stream
         self._asked_etag = etag if stream.conditional else None
         self._max_pages = max_pages
+        self._personal = contract.personal
         self._decoder = decoder_for(source, stream, contract, slice_.tenant)
         params: Params = {**stream.params, **(stream.cursor.query(slice_) if stream.cursor else {})}
         self._pager = pager_for(stream, params, self.warnings.append)
@@ -183,7 +184,7 @@ class Reading:
             return _Answer(response, self._page(response))
         except BrokenBodyError as error:
             raise ResponseError(
-                f"{error.what}, twice; it begins {self._client.excerpt(response.body, _SHOWN)!r}",
+                f"{error.what}, twice{self._begins(response)}",
                 field="format",
                 remedy="Ask the API's owner.",
             ) from error
@@ -198,13 +199,17 @@ class Reading:
             self._check_type(content_type, response)
         return self._decoder.open(response.body, content_type)
 
+    def _begins(self, response: Response) -> str:
+        """How the body begins, for an error; nothing where the contract marks personal data, which may be in it."""
+        return "" if self._personal else f"; it begins {self._client.excerpt(response.body, _SHOWN)!r}"
+
     def _check_type(self, content_type: str | None, response: Response) -> None:
         media = (content_type or "").partition(";")[0].strip().lower()
         allowed = self._stream.format.content_types
         if not media or any(media.endswith(entry) if entry.startswith("+") else media == entry for entry in allowed):
             return
         raise ResponseError(
-            f"the answer has the content type {media} and begins {self._client.excerpt(response.body, _SHOWN)!r}",
+            f"the answer has the content type {media}{self._begins(response)}",
             field="format",
             remedy=f"Expected is {' or '.join(allowed)}. A page for people often means a wrong path, a login or a proxy.",
         )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from integration_assets.orchestrate.specs import docs_link
+from integration_assets.spec.cursor import Slice
 from integration_assets.spec.receipt import Receipt
 from integration_assets.spec.source import Source, Stream
 
@@ -16,10 +17,13 @@ if TYPE_CHECKING:
     from integration_assets.land.lake import LakeTable
     from integration_assets.land.warehouse import MergeResult
     from integration_assets.spec.contract import Contract
+    from integration_assets.stores import Stores
+    from integration_assets.transform.showing import Showing
 
 Metadata = dict[str, dg.MetadataValue[Any]]
 SAMPLE_ROWS = 5
 _CELL = 60
+_RECORD = 300
 
 
 def receipt_metadata(receipt: Receipt, *, partitioned: bool) -> Metadata:
@@ -75,8 +79,8 @@ def table_metadata(
     return found
 
 
-def sample(table: LakeTable, receipts: Sequence[Receipt]) -> list[dict[str, object]]:
-    """Up to five of the rows that the receipts landed, read back from the lake; none if they landed none."""
+def sample(table: LakeTable, receipts: Sequence[Receipt], showing: Showing) -> list[dict[str, object]]:
+    """Up to five of the rows that the receipts landed, read back from the lake, as people may see them; none if none landed."""
     from integration_assets.land.lake import LakeFile, VersionsGoneError
 
     for receipt in receipts:
@@ -85,12 +89,34 @@ def sample(table: LakeTable, receipts: Sequence[Receipt]) -> list[dict[str, obje
         try:
             with table.scan([LakeFile(receipt.version, receipt.files[0], 0)]) as reader:
                 for batch in reader:
-                    rows: list[dict[str, object]] = batch.slice(0, SAMPLE_ROWS).to_pylist()
-                    return rows
+                    return [showing.row(row) for row in batch.slice(0, SAMPLE_ROWS).to_pylist()]
         except VersionsGoneError:
             # Joined with others and vacuumed since the commit: the rows are there, the file is not.
             continue
     return []
+
+
+def reject_sample(
+    source: Source, stream: Stream, stores: Stores, showing: Showing, rejected: int, run_id: str, receipts: Sequence[Receipt]
+) -> Metadata:
+    """A few of the records that this run, or an earlier one of the same slices, put into quarantine, as people may see them."""
+    if not rejected:
+        return {}
+    slices = {Slice.from_json(receipt.slice, receipt.tenant) for receipt in receipts}
+    stored = stores.quarantine.list(source.name, stream.name, rejected)
+    found = [one for one in stored if one.run_id == run_id or one.slice in slices][:SAMPLE_ROWS]
+    rows = [
+        {
+            "key": showing.name(one.key, stream.key),
+            "reasons": "; ".join(showing.reason(reason) for reason in one.reasons),
+            "record": showing.record(one.payload, stream.format),
+        }
+        for one in found
+    ]
+    return {
+        **({"rejects": dg.MetadataValue.md(markdown_table(rows, _RECORD))} if rows else {}),
+        "quarantine": dg.MetadataValue.path(stores.quarantine.table(source.name, stream.name).uri),
+    }
 
 
 def merge_metadata(source: Source, stream: Stream, contract: Contract, uri: str, result: MergeResult) -> Metadata:
@@ -141,18 +167,18 @@ def bullets(lines: Sequence[str]) -> str:
     return "\n".join(f"- {_plain(line)}" for line in lines)
 
 
-def markdown_table(rows: Sequence[Mapping[str, object]]) -> str:
-    """Rows as a Markdown table; long values are cut."""
+def markdown_table(rows: Sequence[Mapping[str, object]], width: int = _CELL) -> str:
+    """Rows as a Markdown table; values longer than `width` are cut."""
     names = list(rows[0])
-    lines = [names, ["---"] * len(names), *[[_cell(row.get(name)) for name in names] for row in rows]]
+    lines = [names, ["---"] * len(names), *[[_cell(row.get(name), width) for name in names] for row in rows]]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _cell(value: object) -> str:
+def _cell(value: object, width: int) -> str:
     if value is None:
         return ""
     text = str(value)
-    return _plain(text if len(text) <= _CELL else f"{text[: _CELL - 1]}…")
+    return _plain(text if len(text) <= width else f"{text[: width - 1]}…")
 
 
 def _plain(text: str) -> str:

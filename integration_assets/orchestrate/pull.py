@@ -12,7 +12,15 @@ from integration_assets.errors import IntegrationError, RejectThresholdError
 from integration_assets.orchestrate import checks
 from integration_assets.orchestrate.failures import IN_A_ROW, OF_ONE_PARTITION, together
 from integration_assets.orchestrate.history import last_pulls, receipt_of
-from integration_assets.orchestrate.metadata import Metadata, bullets, merge_metadata, receipt_metadata, sample, table_metadata
+from integration_assets.orchestrate.metadata import (
+    Metadata,
+    bullets,
+    merge_metadata,
+    receipt_metadata,
+    reject_sample,
+    sample,
+    table_metadata,
+)
 from integration_assets.orchestrate.modes import Mode, Wanted
 from integration_assets.orchestrate.parts import Part, partition_parts, whole_parts
 from integration_assets.orchestrate.progress import Reporter
@@ -24,6 +32,7 @@ from integration_assets.spec.source import Source, Stream
 
 if TYPE_CHECKING:
     from integration_assets.ingest import Feed
+    from integration_assets.transform.showing import Showing
 
 Output = dg.MaterializeResult | dg.AssetCheckResult  # type: ignore[type-arg]
 Event = Output | dg.AssetMaterialization | dg.AssetObservation | dg.AssetCheckEvaluation
@@ -255,11 +264,21 @@ class Step:
         return self._metadata(feed, total, self.receipts)
 
     def _metadata(self, feed: Feed, total: Receipt, receipts: Sequence[Receipt]) -> Metadata:
-        rows = sample(feed.table, receipts)
+        rows = sample(feed.table, receipts, self._showing(feed))
         return {
             **receipt_metadata(total, partitioned=total.partition is not None),
             **table_metadata(self.source, self.stream, feed.contract, feed.table, rows),
+            **self._rejects(feed, receipts, total.rejected),
         }
+
+    def _showing(self, feed: Feed) -> Showing:
+        from integration_assets.transform.showing import Showing
+
+        return Showing(feed.contract, self.stores.settings().mask_key)
+
+    def _rejects(self, feed: Feed, receipts: Sequence[Receipt], rejected: int) -> Metadata:
+        stores, run_id = self.stores.stores(), self.context.run.run_id
+        return reject_sample(self.source, self.stream, stores, self._showing(feed), rejected, run_id, receipts)
 
     def _whole_in_lake(self, feed: Feed, key: str) -> bool:
         assert self.stream.partitions is not None  # noqa: S101 - asked only for partitioned streams
@@ -292,4 +311,6 @@ class Step:
 
     def _evidence(self, feed: Feed, receipts: Sequence[Receipt]) -> Iterator[Event]:
         """The lake's checks over what was committed and refused."""
-        yield from checks.after_pull(self.context, self.source, self.stream, feed.table, receipts, self.refusals)
+        rejected = sum(receipt.rejected for receipt in receipts) + sum(refusal.rejected for refusal in self.refusals)
+        shown = self._rejects(feed, receipts, rejected)
+        yield from checks.after_pull(self.context, self.source, self.stream, feed.table, receipts, self.refusals, shown)

@@ -13,7 +13,7 @@ import inspect
 import json
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import pandas as pd
 import pandera.pandas as pandera
@@ -21,6 +21,7 @@ import pyarrow as pa
 
 from integration_assets.errors import SpecError
 from integration_assets.spec.inline import InlineContract
+from integration_assets.spec.masks import check_marks
 from integration_assets.spec.paths import FORMATS, Path, parse_path
 from integration_assets.spec.tenants import check_column
 
@@ -57,6 +58,8 @@ def column(
     format: str | None = None,  # noqa: A002 - the field's own word
     nullable: bool = True,
     description: str | None = None,
+    pii: Literal["redact", "hash", "partial"] | None = None,
+    mask: Literal["hash", "redact"] | None = None,
     **checks: Any,  # noqa: ANN401 - pandera's own checks
 ) -> Any:  # noqa: ANN401 - what pandera.Field returns
     """A contract's column.
@@ -66,14 +69,17 @@ def column(
     format      : how a timestamp is written: `iso8601` (default), `epoch_s`, `epoch_ms` or a strftime pattern;
                   `json` keeps any value as its JSON text in a String column.
     nullable    : whether the value may be absent or null. Absent and null are the same.
+    pii         : the value is personal, and people see this of it; lake and warehouse have it whole.
+    mask        : lake and warehouse have this of the value, and quarantine the whole record should it be rejected.
     checks      : pandera's: `ge=0`, `isin=[…]`, `str_matches="…"`, `str_length={"min_value": 1}`, …
     """
-    return pandera.Field(nullable=nullable, description=description, metadata={"path": path, "format": format}, **checks)
+    metadata = {"path": path, "format": format, "pii": pii, "mask": mask}
+    return pandera.Field(nullable=nullable, description=description, metadata=metadata, **checks)
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its Arrow type, where its value is in a record, and whether it may be null."""
+    """One column: its Arrow type, where its value is in a record, whether it may be null, and its marks of `spec.masks`."""
 
     name: str
     type: pa.DataType
@@ -81,6 +87,8 @@ class Column:
     format: str | None
     nullable: bool
     description: str
+    pii: str | None = None
+    mask: str | None = None
 
 
 @dataclass(frozen=True)
@@ -97,11 +105,25 @@ class Contract:
         """The columns as Arrow fields, all nullable: the gate and not the file decides about nulls."""
         return pa.schema([pa.field(c.name, c.type, metadata={"description": c.description}) for c in self.columns])
 
+    @property
+    def personal(self) -> bool:
+        """Whether any column is marked as personal, by how it is shown or how it is stored."""
+        return any(column.pii or column.mask for column in self.columns)
+
     @cached_property
     def hash(self) -> str:
-        """12 hex digits that change when columns, types, paths, nullability or checks do."""
+        """12 hex digits that change when columns, types, paths, nullability, checks or masks do."""
         columns = [
-            [c.name, str(c.type), list(c.path), c.format, c.nullable, _checks(self.schema.columns[c.name])] for c in self.columns
+            [
+                c.name,
+                str(c.type),
+                list(c.path),
+                c.format,
+                c.nullable,
+                _checks(self.schema.columns[c.name]),
+                *filter(None, [c.mask]),
+            ]
+            for c in self.columns
         ]
         text = json.dumps([columns, _checks(self.schema)], sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
@@ -188,7 +210,12 @@ def _column(ref: str, name: str, field: pandera.Column) -> Column:
     if format_ == "json" and not pa.types.is_string(dtype.pyarrow_dtype):
         raise SpecError(f"{ref}: column {name!r} keeps JSON text", field=f"contract.{name}", remedy="Make it a String.")
     path = parse_path(metadata.get("path") or name)
-    return Column(name, dtype.pyarrow_dtype, path, format_, field.nullable, field.description or "")
+    pii, mask = metadata.get("pii"), metadata.get("mask")
+    try:
+        check_marks(name, pii=pii, mask=mask, text=pa.types.is_string(dtype.pyarrow_dtype), nullable=field.nullable)
+    except SpecError as error:
+        raise SpecError(f"{ref}: {error.what}", field=f"contract.{name}", remedy=error.remedy) from None
+    return Column(name, dtype.pyarrow_dtype, path, format_, field.nullable, field.description or "", pii, mask)
 
 
 def check_stream(source: Source, stream: Stream) -> Contract:
@@ -216,6 +243,7 @@ def check_stream(source: Source, stream: Stream) -> Contract:
             )
     try:
         check_column(stream, contract)
+        _check_masks(stream, contract)
     except SpecError as error:
         raise error.at(source.name, stream.name) from None
     if stream.cursor:
@@ -240,3 +268,18 @@ def check_stream(source: Source, stream: Stream) -> Contract:
                 remedy="Name a Date or a Timestamp that never changes, such as the record's creation.",
             )
     return contract
+
+
+def _check_masks(stream: Stream, contract: Contract) -> None:
+    """A mask leaves the key telling records apart, and cursor, version and tenant as they are."""
+    plain = [("cursor.field", stream.cursor.field)] if stream.cursor else []
+    plain += [("version", stream.version)] if stream.version else []
+    plain += [("tenants.column", stream.tenants.column)] if stream.tenants else []
+    for setting, name in [*plain, *(("key", name) for name in stream.key)]:
+        mask = contract.column(name).mask
+        if mask == "redact" or (mask and setting != "key"):
+            raise SpecError(
+                f"{name!r} is masked in {contract.name}, so rows cannot be told apart or ordered by it",
+                field=setting,
+                remedy="Hash it, if it is only a key, or mark it with pii instead.",
+            )

@@ -8,13 +8,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 from pydantic.config import JsonDict
 
 from integration_assets.errors import SpecError
 from integration_assets.spec.base import Spec
+from integration_assets.spec.masks import check_marks
 from integration_assets.spec.paths import check_format, parse_path
 from integration_assets.spec.types import SIMPLE, WRITTEN, ColumnType, parse_type
 
@@ -117,6 +118,8 @@ class InlineColumn(Spec):
     format      : how a timestamp is written: `iso8601` (default), `epoch_s`, `epoch_ms` or a strftime pattern; `json` keeps
                   any value as its JSON text in a string.
     nullable    : whether the value may be absent or null. Absent and null are the same.
+    pii         : the value is personal, and people see this of it: `redact`, `hash` or `partial`.
+    mask        : lake and warehouse have this of the value: `hash` or `redact`.
     checks      : what every value must be.
     description : what the value means, for the warehouse and the catalogue.
     """
@@ -125,6 +128,8 @@ class InlineColumn(Spec):
     path: str | None = None
     format: str | None = None
     nullable: bool = True
+    pii: Literal["redact", "hash", "partial"] | None = None
+    mask: Literal["hash", "redact"] | None = None
     checks: Checks = Checks()
     description: str = ""
 
@@ -136,6 +141,7 @@ class InlineColumn(Spec):
         check_format(self.format)
         if self.format == "json" and type_.name != "string":
             raise SpecError("JSON text is kept as a string", field="format", remedy="Make the type string.")
+        check_marks("", pii=self.pii, mask=self.mask, text=type_.name == "string", nullable=self.nullable)
         for name in self.checks.given():
             self._fits(name, type_)
         return self

@@ -40,6 +40,7 @@ class Seen:
     identity : the key and version columns; empty lets every row pass.
     columns  : the columns that make up a row.
     hashes   : a 64-bit number per row, equal for equal rows.
+    as_stored : what makes of rows that come the rows that the lake has of them.
     """
 
     def __init__(
@@ -48,10 +49,12 @@ class Seen:
         columns: Sequence[str],
         hashes: Callable[[pa.Table], Numbers],
         window: int = 500_000,
+        as_stored: Callable[[pa.Table], pa.Table] | None = None,
     ) -> None:
         self._identity = identity
         self._columns = list(columns)
         self._hashes = hashes
+        self._as_stored = as_stored
         self._half = max(1, window // 2)
         self._young = self._old = _Known()
 
@@ -62,7 +65,7 @@ class Seen:
         """
         if not self._identity or not batch.table.num_rows:
             return batch
-        mask = self._meet(batch.table)
+        mask = self._meet(self._as_stored(batch.table) if self._as_stored else batch.table)
         return batch if mask.all() else batch.filter(pa.array(mask, pa.bool_()))
 
     def add(self, table: pa.Table) -> None:

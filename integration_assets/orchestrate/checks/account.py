@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from integration_assets.orchestrate.checks.names import ADDS_UP, HELD, NO_DRIFT, REJECT_RATIO
-from integration_assets.orchestrate.metadata import bullets
+from integration_assets.orchestrate.metadata import Metadata, bullets
 from integration_assets.orchestrate.specs import lake_key
 from integration_assets.spec.receipt import Receipt
 from integration_assets.spec.source import Source, Stream
@@ -38,7 +38,9 @@ def adds_up(key: dg.AssetKey, receipts: Sequence[Receipt]) -> dg.AssetCheckResul
     )
 
 
-def held(key: dg.AssetKey, receipts: Sequence[Receipt], refusals: Sequence[RejectThresholdError] = ()) -> dg.AssetCheckResult:
+def held(
+    key: dg.AssetKey, receipts: Sequence[Receipt], refusals: Sequence[RejectThresholdError], rejects: Metadata
+) -> dg.AssetCheckResult:
     """Whether any record is in quarantine. One is worth a look, and stops nothing: that is the ratio's affair."""
     rejected = sum(receipt.rejected for receipt in receipts) + sum(refusal.rejected for refusal in refusals)
     records = sum(receipt.fetched for receipt in receipts) + sum(refusal.records for refusal in refusals)
@@ -50,7 +52,7 @@ def held(key: dg.AssetKey, receipts: Sequence[Receipt], refusals: Sequence[Rejec
         passed=not rejected,
         severity=dg.AssetCheckSeverity.WARN,
         description=f"{rejected:,} of {records:,} records are in quarantine" if rejected else f"{records:,} records held",
-        metadata={"rejected": rejected, **({"reasons": dg.MetadataValue.md(bullets(reasons))} if reasons else {})},
+        metadata={"rejected": rejected, **({"reasons": dg.MetadataValue.md(bullets(reasons))} if reasons else {}), **rejects},
     )
 
 

@@ -11,6 +11,7 @@ from integration_assets.orchestrate.checks.account import adds_up, held, no_drif
 from integration_assets.orchestrate.checks.names import ADDS_UP, EQUALS_LAKE, HELD, KEYS_UNIQUE, NO_DRIFT, REJECT_RATIO, VOLUME
 from integration_assets.orchestrate.checks.tables import compared, equals_lake, has_key, keys_unique
 from integration_assets.orchestrate.checks.volume import PAST, volume
+from integration_assets.orchestrate.metadata import Metadata
 from integration_assets.orchestrate.specs import lake_key, warehouse_key
 from integration_assets.spec.receipt import Receipt
 from integration_assets.spec.source import Source, Stream
@@ -30,10 +31,12 @@ def after_pull(
     table: LakeTable,
     receipts: Sequence[Receipt],
     refusals: Sequence[RejectThresholdError] = (),
+    rejects: Metadata | None = None,
 ) -> Iterator[dg.AssetCheckResult]:
     """The lake's checks over all receipts of a run; none when nothing was committed.
 
     refusals : slices that were refused whole. Where nothing was committed beside them, only what they tell of is evaluated.
+    rejects  : a few of the records that were turned away, as people may see them.
     """
     key, wanted = lake_key(source, stream), _wanted(context, lake_key(source, stream))
     past: list[Receipt] = []
@@ -42,7 +45,7 @@ def after_pull(
         past = [receipt for receipt in table.receipts(PAST + len(receipts)) if receipt.run_id not in mine]
     evaluate: dict[str, Callable[[], dg.AssetCheckResult]] = {
         ADDS_UP: lambda: adds_up(key, receipts),
-        HELD: lambda: held(key, receipts, refusals),
+        HELD: lambda: held(key, receipts, refusals, rejects or {}),
         REJECT_RATIO: lambda: reject_ratio(key, stream, receipts, refusals),
         NO_DRIFT: lambda: no_drift(key, receipts),
         VOLUME: lambda: volume(key, source, stream, receipts, past),
