@@ -34,11 +34,13 @@ def _by_kind(schema: Json) -> None:
     name, mapping = about["propertyName"], about["mapping"]
     schema |= {
         "type": "object",
-        "required": [name],
         "properties": {name: {"type": "string", "enum": list(mapping)}},
         "allOf": [
-            {"if": {"properties": {name: {"const": kind}}, "required": [name]}, "then": {"$ref": ref}}
-            for kind, ref in mapping.items()
+            {"required": [name]},
+            *(
+                {"if": {"properties": {name: {"const": kind}}, "required": [name]}, "then": {"$ref": ref}}
+                for kind, ref in mapping.items()
+            ),
         ],
     }
 
