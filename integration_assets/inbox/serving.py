@@ -13,7 +13,7 @@ from integration_assets.spec.source import Source
 
 CONNECTIONS = 1000
 """Connections at once; more are turned away with 503."""
-_GRACE = 25
+GRACE = 25
 """Seconds in which deliveries under way must end when the process is asked to stop."""
 
 
@@ -49,7 +49,7 @@ def serve(
             server_header=False,
             limit_concurrency=CONNECTIONS,
             timeout_keep_alive=30,
-            timeout_graceful_shutdown=_GRACE,
+            timeout_graceful_shutdown=GRACE,
         )
         name, number = listening.getsockname()[:2]
         ready(f"http://{f'[{name}]' if ':' in name else name}:{number}")
