@@ -48,15 +48,8 @@ def arrow_type(type_: ColumnType) -> pa.DataType:
 def _field(column: InlineColumn, field: Callable[..., Any]) -> Any:  # noqa: ANN401 - what pandera.Field returns
     read = _READ.get(column.parsed.name, _same)
     checks = {name: _read(given, read) for name, given in column.checks.given().items()}
-    return field(
-        column.path,
-        format=column.format,
-        nullable=column.nullable,
-        description=column.description or None,
-        pii=column.pii,
-        mask=column.mask,
-        **checks,
-    )
+    settings = {name: getattr(column, name) for name in InlineColumn.model_fields if name not in {"type", "checks"}}
+    return field(**settings, **checks)
 
 
 def _read(given: object, read: Callable[[str], object]) -> object:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
 from typing import Annotated, Any
@@ -24,7 +25,7 @@ from integration_assets.spec.contract import (
     column,
     load_contract,
 )
-from integration_assets.spec.inline import InlineContract
+from integration_assets.spec.inline import Checks, InlineColumn, InlineContract
 
 Money = Annotated[pd.ArrowDtype, pa.decimal128(18, 2)]
 Tags = Annotated[pd.ArrowDtype, pa.list_(pa.string())]
@@ -41,7 +42,7 @@ class Everything(pandera.DataFrameModel):
     open: Boolean = column(eq=True)
     day: Date = column(format="%d.%m.%Y")
     at: Timestamp = column("@at", format="epoch_ms", nullable=False, gt=pd.Timestamp(NEW_YEAR))
-    raw: String = column(format="json")
+    raw: String = column(format="json", pii="redact")
     total: Money = column(ge=0)
     tags: Tags = column()
     place: Place = column()
@@ -61,7 +62,7 @@ EVERYTHING: dict[str, Any] = {
         "open": {"type": "boolean", "checks": {"eq": True}},
         "day": {"type": "date", "format": "%d.%m.%Y"},
         "at": {"type": "timestamp", "path": "@at", "format": "epoch_ms", "nullable": False, "checks": {"gt": NEW_YEAR}},
-        "raw": {"type": "string", "format": "json"},
+        "raw": {"type": "string", "format": "json", "pii": "redact"},
         "total": {"type": "decimal(18, 2)", "checks": {"ge": 0}},
         "tags": {"type": "list<string>"},
         "place": {"type": "struct<city: string, tags: list<int64>>"},
@@ -81,6 +82,14 @@ def test_it_is_the_same_contract_as_the_model() -> None:
     assert inline.arrow_schema.equals(imported.arrow_schema, check_metadata=True)
     assert inline.description == imported.description
     assert inline.hash == imported.hash
+
+
+def test_a_column_says_in_a_spec_what_it_says_in_a_model() -> None:
+    """Whatever `column(…)` takes is a setting of a column in a spec too, and the other way round."""
+    in_model = {name for name, given in inspect.signature(column).parameters.items() if given.kind is not given.VAR_KEYWORD}
+    assert in_model == set(InlineColumn.model_fields) - {"type", "checks"}
+    pandera_s = set(inspect.signature(pandera.Field).parameters)
+    assert set(Checks.model_fields) <= pandera_s
 
 
 def test_it_rejects_what_the_model_rejects() -> None:
@@ -162,7 +171,7 @@ def test_a_stream_with_it_is_checked_as_any_other() -> None:
 def test_writing_it_loads_nothing_heavy() -> None:
     """A spec with a contract in it is made without pandas, pandera or pyarrow."""
     script = (
-        "import sys; from integration_assets.spec.inline import InlineContract;"
+        "import sys; from integration_assets.spec.inline import Checks, InlineColumn, InlineContract;"
         "InlineContract(columns={'id': {'type': 'string'}});"
         "print([name for name in ('pandas', 'pandera', 'pyarrow') if name in sys.modules])"
     )
