@@ -148,6 +148,7 @@ def combined(errors: Mapping[str, IntegrationError], total: int) -> IntegrationE
         field=fields.pop() if len(fields) == 1 else None,
         remedy=remedies.pop() if len(remedies) == 1 else "Mend each as it says; the next sync goes on from each one's watermark.",
     )
+    made.missing = sum(error.missing for error in several)
     if isinstance(made, RescheduleError):
         waits = [error.retry_after for error in several if isinstance(error, RescheduleError) and error.retry_after is not None]
         made.retry_after = max(waits, default=None)

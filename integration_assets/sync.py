@@ -93,6 +93,7 @@ def sync(
     partitions: Sequence[str] | None = None,
     span: Slice | None = None,
     tenants: Sequence[str] | None = None,
+    now: datetime | None = None,
     afresh: bool = False,
     dry_run: bool = False,
     watch: Watch = lambda _: None,
@@ -105,6 +106,7 @@ def sync(
     neither    : pull what is new: `[watermark - lookback, now - safety_lag)`.
     tenants    : of these, who are not looked up in the API's listing; of all that there are when None. One that fails does not
                  stop the others; when all had their turn, one error names those that failed.
+    now        : by the API's clock, where several calls are to end at one moment; it is asked when None.
     Raises the errors of `integration_assets.errors` with source and stream filled in; slices committed before stay.
     """
     wanted: list[tuple[str | None, Slice | None]]
@@ -114,7 +116,7 @@ def sync(
         listed = tenants is not None and feed.stream.tenants is not None and feed.stream.tenants.listing is not None
         chosen = in_turn(feed, tenants or ()) if listed else in_turn(feed, tenants_of(feed, tenants))
         # All by one clock: tenants that are done are then done to the same moment, and the lake notes them together.
-        now = feed.client.now() if chosen and feed.stream.cursor else None
+        now = feed.client.now() if now is None and chosen and feed.stream.cursor else now
         for tenant in chosen or (None,):
             with failures.of(tenant):
                 one = failures.feed(feed)

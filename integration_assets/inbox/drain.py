@@ -140,6 +140,8 @@ def _outside(stream: Stream, item: Item) -> bool:
 
 def _by_part(stream: Stream, items: Sequence[Item]) -> dict[Part, list[Item]]:
     """The items by what they need pulled."""
+    if stream.partitions is not None and stream.tenants is not None:
+        return _ranges(stream, items)  # no event tells whose partition it is about: the range is pulled of all tenants
     if stream.partitions is None:
         late = [item for item in items if _late(stream, item)]
         new = [item for item in items if not _late(stream, item)]
@@ -177,7 +179,7 @@ def _late(stream: Stream, item: Item) -> bool:
 def _ranges(stream: Stream, late: Sequence[Item]) -> dict[Part, list[Item]]:
     """Ranges around the items' times; near ones are one range."""
     ranges: dict[Part, list[Item]] = {}
-    for moment, item in sorted(((item.happened_at, item) for item in late if item.happened_at), key=lambda pair: pair[0]):
+    for moment, item in sorted(((item.happened_at or item.received_at, item) for item in late), key=lambda pair: pair[0]):
         start, end = moment - max(_lookback(stream), _MARGIN), moment + _MARGIN
         if isinstance(stream.origin, datetime):
             start = max(start, stream.origin)
@@ -220,11 +222,12 @@ def _trouble(source: Source, stream: Stream, item: Item, receipts: Sequence[Rece
     pulled = [one for one in receipts if one.outcome not in _PROVES_NOTHING and _began(one, after)]
     if not pulled:
         return "its run landed and merged no slice that began after the event"
-    part = _partitions(stream, stream.partitions, item) if stream.partitions else Part()
-    for key in dict.fromkeys((part.first, part.last)):
+    named = stream.partitions if stream.tenants is None else None
+    part = _partitions(stream, named, item) if named else Part()
+    for key in dict.fromkeys((part.first, part.last)) if named else ():
         if not any(one.partition == key for one in pulled):
             return f"its run did not pull partition {key}"
-    slices = [Slice.from_json(one.slice) for one in pulled if one.partition == part.last]
+    slices = [Slice.from_json(one.slice, one.tenant) for one in pulled if not named or one.partition == part.last]
     if item.happened_at is None or any(_reaches(one, item.happened_at, late=_late(stream, item)) for one in slices):
         return None
     return f"its run pulled {', '.join(map(str, slices))}, the event is of {item.happened_at.isoformat()}"

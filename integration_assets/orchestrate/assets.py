@@ -12,7 +12,7 @@ from integration_assets.orchestrate.checks import check_specs
 from integration_assets.orchestrate.failures import explained
 from integration_assets.orchestrate.following import follows_lake
 from integration_assets.orchestrate.modes import PullConfig, wanted
-from integration_assets.orchestrate.partitions import backfill_policy
+from integration_assets.orchestrate.partitions import stream_backfill
 from integration_assets.orchestrate.pull import Event, Step, names_partitions
 from integration_assets.orchestrate.resources import StoresResource
 from integration_assets.orchestrate.specs import lake_spec, warehouse_spec
@@ -30,7 +30,7 @@ def stream_assets(source: Source, stream: Stream) -> dg.AssetsDefinition:
         name=f"{source.name}__{stream.name}",
         can_subset=True,
         check_specs=check_specs(source, stream),
-        backfill_policy=backfill_policy(stream.partitions) if stream.partitions else None,
+        backfill_policy=stream_backfill(stream),
         pool=source.name,
     )
     def step(context: dg.AssetExecutionContext, config: PullConfig, stores: StoresResource) -> Iterator[Event]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
+from integration_assets.orchestrate.partitions import partitioned
 from integration_assets.orchestrate.specs import lake_key, warehouse_key
 from integration_assets.settings import Settings
 from integration_assets.spec.partitions import Partitions
@@ -24,7 +26,7 @@ _SOUGHT = (9, 800)
 class SyncJob:
     """Streams of one source that run together.
 
-    partitions : what those of them that are partitioned share; None when none is.
+    partitions : what those of them that are partitioned in time share; None when none is.
     """
 
     name: str
@@ -37,23 +39,48 @@ class SyncJob:
         return [key for stream in self.streams for key in (lake_key(self.source, stream), warehouse_key(self.source, stream))]
 
 
+Kind = tuple[Partitions | None, tuple[str, ...] | None]
+"""What the streams of one job share: partitions in time, tenants, or both."""
+
+
 def sync_jobs(source: Source) -> list[SyncJob]:
-    """`<source>_sync`. A run has one kind of partition, so a source with several also gets `<source>_<every>_sync` for each."""
-    kinds = list(dict.fromkeys(stream.partitions for stream in source.streams if stream.partitions))
+    """`<source>_sync`. A run has one kind of partition, so a source with several also gets `<source>_<every>_sync` for each.
+
+    Where they are by tenant, the tenants' column or listing stands in the job's name as well.
+    """
+    kinds = list(dict.fromkeys(_kind(stream) for stream in source.streams if partitioned(stream)))
     if len(kinds) <= 1:
-        return [SyncJob(f"{source.name}_sync", source, source.streams, kinds[0] if kinds else None)]
+        return [SyncJob(f"{source.name}_sync", source, source.streams, kinds[0][0] if kinds else None)]
     jobs = []
-    whole = tuple(stream for stream in source.streams if stream.partitions is None)
+    whole = tuple(stream for stream in source.streams if not partitioned(stream))
     if whole:
         jobs.append(SyncJob(f"{source.name}_sync", source, whole, None))
     for kind in kinds:
-        alike = [other for other in kinds if other.every == kind.every]
-        words = [source.name, kind.every]
-        if len(alike) > 1:
-            words += [f"from_{kind.start:%Y_%m_%d}", kind.timezone.lower().replace("/", "_").replace("-", "_").replace("+", "_")]
-        streams = tuple(stream for stream in source.streams if stream.partitions == kind)
-        jobs.append(SyncJob("_".join([*words, "sync"]), source, streams, kind))
+        streams = tuple(stream for stream in source.streams if _kind(stream) == kind)
+        jobs.append(SyncJob("_".join([source.name, *_words(kind, kinds, streams[0]), "sync"]), source, streams, kind[0]))
     return jobs
+
+
+def _kind(stream: Stream) -> Kind:
+    return stream.partitions, stream.tenants.axis if stream.tenants else None
+
+
+def _words(kind: Kind, kinds: Sequence[Kind], stream: Stream) -> list[str]:
+    """What tells a job from those of the source's other kinds."""
+    time, whose = kind
+    words: list[str] = []
+    if time is not None:
+        alike = [other for other in kinds if other[0] and other[0].every == time.every and other[1] == whose]
+        words.append(time.every)
+        if len(alike) > 1:
+            words += [f"from_{time.start:%Y_%m_%d}", time.timezone.lower().replace("/", "_").replace("-", "_").replace("+", "_")]
+    if stream.tenants is not None:
+        listing = stream.tenants.listing
+        words.append(listing.name if listing else stream.tenants.column.lower())
+        fixed = list(dict.fromkeys(other[1] for other in kinds if other[1] is not None and other[1][0] == "keys"))
+        if listing is None and len(fixed) > 1:
+            words.append(str(fixed.index(stream.tenants.axis) + 1))
+    return words
 
 
 def nightly(job: SyncJob) -> dg.ScheduleDefinition | None:

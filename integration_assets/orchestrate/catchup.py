@@ -7,12 +7,12 @@ over, so records that came late may be missing. Open: it is not over, and what t
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
 from integration_assets.orchestrate.partitions import latest_closed
-from integration_assets.spec.cursor import Cursor, Slice
+from integration_assets.spec.cursor import Cursor, Slice, of
 from integration_assets.spec.partitions import Partitions
 from integration_assets.spec.source import Stream
 
@@ -56,6 +56,18 @@ def missed(partitions: Partitions, finished: Sequence[Slice], final: datetime) -
     newest, end = _newest(partitions, final)
     holes = _holes(finished, _since(partitions, finished, final, newest), end)
     return list(dict.fromkeys(key for hole in holes for key in partitions.keys(*hole)))
+
+
+def owed_by_tenant(
+    stream: Stream, finished: Sequence[Slice], now: datetime, tenants: Sequence[str]
+) -> Iterator[tuple[str, list[str], list[str]]]:
+    """Each tenant with the partitions that it is owed, missed ones and the open one, and with those that the lake has whole."""
+    partitions, cursor = _described(stream)
+    final = now - cursor.safety_lag
+    for tenant in tenants:
+        mine = [replace(done, tenant=None) for done in of(finished, tenant)]
+        keys, current = missed(partitions, mine, final), open_partition(partitions, mine, final)
+        yield tenant, [*keys, *([current] if current else [])], [key for key in over(partitions, mine, final) if key not in keys]
 
 
 def over(partitions: Partitions, finished: Sequence[Slice], final: datetime, after: datetime | None = None) -> list[str]:

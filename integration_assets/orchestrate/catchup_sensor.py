@@ -17,12 +17,14 @@ import dagster as dg
 from integration_assets.errors import IntegrationError
 from integration_assets.orchestrate.attempts import CATCH_UP_TAG, RANGE, Failures, Runs, UnderWay, failures, name_of
 from integration_assets.orchestrate.automation import CATCH_UP, begins, last_tick, priority, runs_by_itself
-from integration_assets.orchestrate.catchup import closing, contiguous, due, missed, over
+from integration_assets.orchestrate.catchup import closing, contiguous, due, missed, over, owed_by_tenant
 from integration_assets.orchestrate.history import found_event, last_pulls
-from integration_assets.orchestrate.partitions import most_a_run
+from integration_assets.orchestrate.partitions import most_a_run, partition_key
 from integration_assets.orchestrate.resources import StoresResource
 from integration_assets.orchestrate.specs import lake_key, warehouse_key
+from integration_assets.orchestrate.tenants import listed
 from integration_assets.spec.source import Source, Stream
+from integration_assets.spec.tenants import enumerated
 
 EVERY = 300
 """Seconds between two ticks."""
@@ -149,6 +151,8 @@ class Tick:
         if busy.caught_up or busy.everything:
             return Found("a run of it is under way")
         try:
+            if stream.partitions and stream.tenants:
+                return self._by_tenant(stream, now, busy)
             return self._partitions(stream, now, busy, after) if stream.partitions else self._night(stream)
         except IntegrationError as error:
             return Found(str(error))
@@ -184,6 +188,34 @@ class Tick:
         said += [f"recorded {len(events)} that only the lake knew of"] if events else []
         pending = [*keys, *lost[_RECORDED:], *busy.keys]
         return Found(", ".join(said), self._request(stream, asked) if asked else None, events, _settled(stream, now, pending))
+
+    def _by_tenant(self, stream: Stream, now: datetime, busy: UnderWay) -> Found:
+        """Whether some tenant is owed a partition: then one run pulls what is due of all. What the log lacks is recorded."""
+        if busy.keys:
+            return Found("a run of it is under way")
+        there = self.stores.stores().table(self.source, stream)
+        key, recorded = lake_key(self.source, stream), None
+        owed: list[str] = []
+        events: list[dg.AssetMaterialization] = []
+        for tenant, keys, lost in owed_by_tenant(stream, there.state().finished, now, self._tenants(stream)):
+            owed += [tenant] if keys else []
+            recorded = self.instance.get_materialized_partitions(key) if recorded is None else recorded
+            lacking = [each for each in lost if str(partition_key(each, tenant)) not in recorded]
+            receipts = [one for one in there.receipts(_RECORDED) if one.tenant == tenant] if lacking else []
+            assert stream.partitions is not None  # noqa: S101 - asked only of partitioned streams
+            events += [found_event(key, stream.partitions, each, receipts, partition_key(each, tenant)) for each in lacking]
+        said = [f"{len(owed):,} tenants are owed something: {enumerated(owed)}" if owed else "nothing is due"]
+        said += [f"recorded {len(events[:_RECORDED])} partitions that only the lake knew of"] if events else []
+        failed = failures(self.instance, self.source, stream).get(None) if owed else None
+        if failed and failed.again > self.wall():
+            return Found(", ".join([*said, f"a run for it failed and waits until {_clock(failed)}"]), None, events[:_RECORDED])
+        return Found(", ".join(said), self._request(stream, []) if owed else None, events[:_RECORDED])
+
+    def _tenants(self, stream: Stream) -> Sequence[str]:
+        """Those there are now: a tenant that is gone is owed nothing."""
+        assert stream.tenants is not None  # noqa: S101 - asked only of streams with tenants
+        listing = stream.tenants.listing
+        return stream.tenants.keys if listing is None else listed(self.source, listing, self.stores)
 
     def _night(self, stream: Stream) -> Found:
         """A stream without partitions goes on from its watermark: it is owed a run when it was not pulled since its night."""

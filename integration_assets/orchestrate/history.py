@@ -42,13 +42,18 @@ def last_pulls(instance: dg.DagsterInstance, key: dg.AssetKey, partitions: Seque
     return found
 
 
-def found_event(key: dg.AssetKey, partitions: Partitions, partition: str, receipts: Sequence[Receipt]) -> dg.AssetMaterialization:
-    """An event for a partition that the lake has and the log does not, with the newest of `receipts` that tells of it."""
+def found_event(
+    key: dg.AssetKey, partitions: Partitions, partition: str, receipts: Sequence[Receipt], label: str | None = None
+) -> dg.AssetMaterialization:
+    """An event for a partition that the lake has and the log does not, with the newest of `receipts` that tells of it.
+
+    label : Dagster's key, where it is not the partition's own.
+    """
     whole = partitions.slice_of(partition)
     mine = next((receipt for receipt in receipts if _overlap(Slice.from_json(receipt.slice), whole)), None)
     return dg.AssetMaterialization(
         key,
-        partition=partition,
+        partition=label or partition,
         metadata={
             "outcome": dg.MetadataValue.text("found in the lake: no event tells of its pull"),
             **({"receipt": dg.MetadataValue.json(json.loads(mine.to_json()))} if mine else {}),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -22,10 +23,12 @@ from integration_assets.orchestrate.metadata import (
     table_metadata,
 )
 from integration_assets.orchestrate.modes import Mode, Wanted
-from integration_assets.orchestrate.parts import Part, partition_parts, whole_parts
+from integration_assets.orchestrate.partitions import partition_key, partitioned, split_key
+from integration_assets.orchestrate.parts import Part, parts, whole_parts
 from integration_assets.orchestrate.progress import Reporter
 from integration_assets.orchestrate.resources import StoresResource
 from integration_assets.orchestrate.specs import lake_key, warehouse_key
+from integration_assets.orchestrate.tenants import add_tenants
 from integration_assets.spec.cursor import steps
 from integration_assets.spec.receipt import Receipt
 from integration_assets.spec.source import Source, Stream
@@ -37,11 +40,12 @@ if TYPE_CHECKING:
 Output = dg.MaterializeResult | dg.AssetCheckResult  # type: ignore[type-arg]
 Event = Output | dg.AssetMaterialization | dg.AssetObservation | dg.AssetCheckEvaluation
 _SHOWN = 20
+_NOTHING = "nothing to pull: the watermark is as far as the API's data is final"
 
 
 def names_partitions(context: dg.AssetExecutionContext, stream: Stream) -> bool:
     """Whether the run names partitions that are this stream's."""
-    return stream.partitions is not None and (context.has_partition_key or context.has_partition_key_range)
+    return partitioned(stream) and (context.has_partition_key or context.has_partition_key_range)
 
 
 def as_plain_event(event: Event) -> Event:
@@ -71,7 +75,7 @@ class Step:
     def run(self) -> Iterator[Event]:
         """Pull and merge, as far as each is selected; what landed before an error is merged before the error goes on."""
         lake = lake_key(self.source, self.stream) in self.context.selected_asset_keys
-        if self.stream.partitions and lake and not names_partitions(self.context, self.stream):
+        if partitioned(self.stream) and lake and not names_partitions(self.context, self.stream):
             # Dagster looks up the run's partitions for each output of a step with partitions, and fails where there are none.
             yield from map(as_plain_event, self._run())
         else:
@@ -103,9 +107,9 @@ class Step:
                 yield from self._dry_run(feed)
                 return
             earlier = self._earlier()
-            done = {receipt.partition for receipt in earlier}
+            done = {partition_key(receipt.partition, receipt.tenant) for receipt in earlier}
             try:
-                yield from self._partitions(feed, done) if self.stream.partitions else self._whole(feed)
+                yield from self._partitions(feed, done) if partitioned(self.stream) else self._whole(feed)
             except IntegrationError as error:
                 if isinstance(error, RejectThresholdError) and not self.refusals:
                     self.refusals.append(error)
@@ -151,26 +155,41 @@ class Step:
         return metadata, results
 
     def _partitions(self, feed: Feed, done: Collection[str | None]) -> Iterator[Event]:
-        """Pull partition by partition. One whose own data is at fault does not keep the others back."""
-        named = names_partitions(self.context, self.stream)
-        parts = self._parts(feed)
-        if not parts:
+        """Pull tenant by tenant and partition by partition. What fails of one tenant does not keep the others back."""
+        from integration_assets.each_tenant import Failures
+
+        found = self._parts(feed)
+        if not found:
             self.context.log.info("no partition is due")
-        report = Reporter(self.context.log.info, len(parts))
+        alone = names_partitions(self.context, self.stream) and len(found) == 1
+        report = Reporter(self.context.log.info, len(found))
+        # One clock for all tenants: those that are done to the same moment are noted together in the lake.
+        now = feed.client.now() if self.stream.tenants and self.stream.cursor and found else None
+        failures, tenants = Failures(), dict.fromkeys(part.tenant for part in found)
+        for tenant in tenants:
+            mine = [part for part in found if part.tenant == tenant and part.label not in done]
+            with failures.of(tenant):
+                yield from self._of_one(failures.feed(feed), mine, report, now, alone=alone)
+        failures.end(len(tenants))
+
+    def _of_one(
+        self, feed: Feed, parts: Sequence[Part], report: Reporter, now: datetime | None, *, alone: bool
+    ) -> Iterator[Event]:
+        """Pull partition by partition. One whose own data is at fault does not keep the others back."""
         failed: dict[str, IntegrationError] = {}
         row = tried = 0
-        for part in (part for part in parts if part.key not in done):
-            assert part.key is not None  # noqa: S101 - of a partitioned stream
+        for part in parts:
+            assert part.label is not None  # noqa: S101 - of a partitioned stream
             tried += 1
-            if part.missed and self._whole_in_lake(feed, part.key):
+            if part.missed and self._whole_in_lake(feed, part):
                 continue  # another run pulled it since this one began
             try:
-                yield self._event(feed, part, self._sync(feed, part, report), result=named and len(parts) == 1)
+                yield self._event(feed, part, self._sync(feed, part, report, now), result=alone)
             except OF_ONE_PARTITION as error:
-                self.context.log.warning("partition %s failed: %s", part.key, error)
+                self.context.log.warning("partition %s failed: %s", part.label, error)
                 if isinstance(error, RejectThresholdError):
                     self.refusals.append(error)
-                failed[part.key] = error
+                failed[part.label] = error
                 row += 1
                 if row == IN_A_ROW:
                     break
@@ -178,21 +197,41 @@ class Step:
             row = 0
             report.done_partition()
         if failed:
-            raise together(failed, left=len([part for part in parts if part.key not in done]) - tried)
+            raise together(failed, left=len(parts) - tried)
 
     def _parts(self, feed: Feed) -> list[Part]:
         keys = list(self.context.partition_keys) if names_partitions(self.context, self.stream) else None
         key = lake_key(self.source, self.stream)
-        return partition_parts(feed, self.wanted, keys, lambda some: last_pulls(self.context.instance, key, some))
+        tenants = self._tenants(feed, keys)
+        return parts(feed, self.wanted, keys, lambda some: last_pulls(self.context.instance, key, some), tenants)
 
-    def _sync(self, feed: Feed, part: Part, report: Reporter) -> list[Receipt]:
+    def _tenants(self, feed: Feed, keys: Sequence[str] | None) -> list[str]:
+        """The tenants to pull, in their order: the run's, or all. What the API lists for the first time becomes a partition."""
+        from integration_assets.each_tenant import in_turn, tenants_of
+
+        if self.stream.tenants is None:
+            return []
+        if keys is not None:
+            return in_turn(feed, list(dict.fromkeys(str(split_key(self.stream, key)[1]) for key in keys)))
+        tenants = tenants_of(feed)
+        if self.stream.tenants.listing is not None:
+            add_tenants(self.context.instance, self.source, self.stream.tenants.listing, tenants)
+        return in_turn(feed, tenants)
+
+    def _sync(self, feed: Feed, part: Part, report: Reporter, now: datetime | None = None) -> list[Receipt]:
         """Pull one part; its receipts, which are counted in as they commit."""
         from integration_assets.sync import sync
 
         mine = []
-        keys = None if part.key is None else [part.key]
         for receipt in sync(
-            feed, self.context.run.run_id, partitions=keys, span=part.span, afresh=self.wanted.afresh, watch=report.watch
+            feed,
+            self.context.run.run_id,
+            partitions=None if part.key is None else [part.key],
+            span=part.span,
+            tenants=None if part.tenant is None else [part.tenant],
+            now=now,
+            afresh=self.wanted.afresh,
+            watch=report.watch,
         ):
             mine.append(receipt)
             self.receipts.append(receipt)
@@ -204,15 +243,17 @@ class Step:
         from integration_assets.sync import outcome
 
         total = outcome(receipts)
-        assert total is not None  # noqa: S101 - a part has at least one slice, or sync raises
-        assert part.key is not None  # noqa: S101 - asked only for partitions
         key = lake_key(self.source, self.stream)
-        if part.span is not None and not self._whole_in_lake(feed, part.key):
-            return dg.AssetObservation(key, partition=part.key, metadata=self._metadata(feed, total, receipts))
-        metadata = self._metadata(feed, total if part.span else self._whole_partition(part.key, total), receipts)
+        if part.key is not None and total is not None and part.span is not None and not self._whole_in_lake(feed, part):
+            return dg.AssetObservation(key, partition=part.label, metadata=self._metadata(feed, total, receipts))
+        if total is None:
+            metadata: Metadata = {"outcome": dg.MetadataValue.text(_NOTHING)}
+        else:
+            whole = total if part.span or part.key is None else self._whole_partition(part.key, total)
+            metadata = self._metadata(feed, whole, receipts)
         if result:
             return dg.MaterializeResult(asset_key=key, metadata=metadata)
-        return dg.AssetMaterialization(key, partition=part.key, metadata=metadata)
+        return dg.AssetMaterialization(key, partition=part.label, metadata=metadata)
 
     def _whole(self, feed: Feed) -> Iterator[Event]:
         report = Reporter(self.context.log.info)
@@ -231,19 +272,19 @@ class Step:
         """Say what a run would pull, and ask for one page of it; nothing is written, and no materialization recorded."""
         from integration_assets.sync import plan_slice, sync
 
-        parts = self._parts(feed) if self.stream.partitions else whole_parts(feed, self.wanted)
         receipts: list[Receipt] = []
         plan = []
-        for part in parts:
+        for part in self._parts(feed):
             keys = None if part.key is None else [part.key]
+            whose = None if part.tenant is None else [part.tenant]
             if part.key is None:
-                plan += [str(step) for step in steps(self.stream.cursor, plan_slice(feed, None, part.span)) if not step.empty]
+                whole = plan_slice(feed, None, part.span, part.tenant)
+                plan += [str(step) for step in steps(self.stream.cursor, whole) if not step.empty]
             else:
-                plan.append(f"{part.key}, of it {part.span}" if part.span else part.key)
+                plan.append(f"{part.label}, of it {part.span}" if part.span else str(part.label))
             if not receipts:
-                receipts += sync(
-                    feed, self.context.run.run_id, partitions=keys, span=part.span, afresh=self.wanted.afresh, dry_run=True
-                )
+                run_id, afresh = self.context.run.run_id, self.wanted.afresh
+                receipts += sync(feed, run_id, partitions=keys, span=part.span, tenants=whose, afresh=afresh, dry_run=True)
         for line in [f"dry run: {len(plan):,} slices would be pulled", *plan[:_SHOWN], *(["…"] if len(plan) > _SHOWN else [])]:
             self.context.log.info(line)
         yield dg.AssetObservation(
@@ -260,13 +301,13 @@ class Step:
 
         total = outcome(self.receipts)
         if total is None:
-            return {"outcome": dg.MetadataValue.text("nothing to pull: the watermark is as far as the API's data is final")}
+            return {"outcome": dg.MetadataValue.text(_NOTHING)}
         return self._metadata(feed, total, self.receipts)
 
     def _metadata(self, feed: Feed, total: Receipt, receipts: Sequence[Receipt]) -> Metadata:
         rows = sample(feed.table, receipts, self._showing(feed))
         return {
-            **receipt_metadata(total, partitioned=total.partition is not None),
+            **receipt_metadata(total, partitioned=partition_key(total.partition, total.tenant) is not None),
             **table_metadata(self.source, self.stream, feed.contract, feed.table, rows),
             **self._rejects(feed, receipts, total.rejected),
         }
@@ -280,9 +321,10 @@ class Step:
         stores, run_id = self.stores.stores(), self.context.run.run_id
         return reject_sample(self.source, self.stream, stores, self._showing(feed), rejected, run_id, receipts)
 
-    def _whole_in_lake(self, feed: Feed, key: str) -> bool:
-        assert self.stream.partitions is not None  # noqa: S101 - asked only for partitioned streams
-        whole = self.stream.partitions.slice_of(key)
+    def _whole_in_lake(self, feed: Feed, part: Part) -> bool:
+        assert self.stream.partitions is not None  # noqa: S101 - asked only for streams with partitions in time
+        assert part.key is not None  # noqa: S101 - as above
+        whole = replace(self.stream.partitions.slice_of(part.key), tenant=part.tenant)
         return any(done.covers(whole) for done in feed.table.state().finished)
 
     def _earlier(self) -> list[Receipt]:

@@ -14,9 +14,8 @@ import dagster as dg
 from integration_assets import __version__
 from integration_assets.errors import SpecError
 from integration_assets.orchestrate.freshness import policy
-from integration_assets.orchestrate.partitions import partitions_def
+from integration_assets.orchestrate.partitions import stream_partitions
 from integration_assets.settings import Settings
-from integration_assets.spec.partitions import Partitions
 from integration_assets.spec.source import Source, Stream
 
 
@@ -37,7 +36,7 @@ def lake_spec(source: Source, stream: Stream) -> dg.AssetSpec:
         stream,
         key=lake_key(source, stream),
         kinds={"api", "deltalake", "parquet"},
-        partitions=stream.partitions,
+        partitions=stream_partitions(source, stream),
         description=_described(source, stream, "Every version of every record that the API showed, as it came."),
         # Its event per partition is explicit, so its output stays away in runs of several: docs/decisions/0004.
         skippable=True,
@@ -70,7 +69,7 @@ def _spec(
     kinds: set[str],
     description: str,
     deps: Sequence[dg.AssetKey] = (),
-    partitions: Partitions | None = None,
+    partitions: dg.PartitionsDefinition[str] | None = None,
     skippable: bool = False,
 ) -> dg.AssetSpec:
     try:
@@ -79,7 +78,7 @@ def _spec(
             deps=deps,
             kinds=kinds,
             description=description,
-            partitions_def=partitions_def(partitions) if partitions else None,
+            partitions_def=partitions,
             skippable=skippable,
             group_name=source.name,
             owners=list(source.owners),
@@ -110,6 +109,8 @@ def _metadata(source: Source, stream: Stream) -> dict[str, dg.MetadataValue[Any]
     }
     if stream.key:
         found["key"] = dg.MetadataValue.text(", ".join(stream.key))
+    if stream.tenants:
+        found["tenants"] = dg.MetadataValue.text(stream.tenants.column)
     if cursor:
         found["cursor"] = dg.MetadataValue.text(f"{cursor.field} ({cursor.kind})")
     return found | docs_link(source, stream)

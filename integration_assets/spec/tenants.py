@@ -74,6 +74,11 @@ class Tenants(Spec):
         """What stands for the tenant's key in path, params and headers."""
         return f"{{{self.column}}}"
 
+    @property
+    def axis(self) -> tuple[str, ...]:
+        """What two sets of one source have in common if they have the same tenants, whatever their columns are."""
+        return ("listing", self.listing.name) if self.listing else ("keys", *self.keys)
+
     def choose(self, there: Sequence[str], wanted: Sequence[str] | None) -> tuple[str, ...]:
         """Those of `there` that are wanted, all when None. Raises `SpecError` for one that is not there."""
         if wanted is None:

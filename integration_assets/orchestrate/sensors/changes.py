@@ -13,6 +13,7 @@ from integration_assets.orchestrate.automation import runs_by_itself
 from integration_assets.orchestrate.checks.names import check_specs
 from integration_assets.orchestrate.sensors.watch import Ticker, Watch
 from integration_assets.orchestrate.specs import lake_key, warehouse_key
+from integration_assets.spec.partitions import Partitions
 from integration_assets.spec.probe import Probe
 from integration_assets.spec.source import Source, Stream
 
@@ -46,7 +47,10 @@ def watches(source: Source) -> list[tuple[Watch, Stream]]:
         if stream.probe:
             groups[stream.name] = [stream]
         elif source.probe:
-            kind = f"partitions {stream.partitions.model_dump_json()}" if stream.partitions else "no partitions"
+            partitions = _partitions(stream)
+            kind = f"partitions {partitions.model_dump_json()}" if partitions else "no partitions"
+            # A run has one kind of partition, also where it names none.
+            kind += f" of the tenants {'|'.join(stream.tenants.axis)}" if stream.tenants else ""
             groups.setdefault(f"streams of {kind}", []).append(stream)
     return [(_watch(source, name, streams), streams[0]) for name, streams in groups.items()]
 
@@ -56,7 +60,12 @@ def _watch(source: Source, name: str, streams: list[Stream]) -> Watch:
     lags = [stream.cursor.safety_lag for stream in streams if stream.cursor]
     keys = tuple(key for stream in streams for key in (lake_key(source, stream), warehouse_key(source, stream)))
     checks = tuple(spec.key for stream in streams for spec in check_specs(source, stream))
-    return Watch(name, keys, checks, probe.every, streams[0].partitions, max(lags, default=timedelta(0)))
+    return Watch(name, keys, checks, probe.every, _partitions(streams[0]), max(lags, default=timedelta(0)))
+
+
+def _partitions(stream: Stream) -> Partitions | None:
+    """The partitions that a run for a change names. A change does not tell whose it is: what is due of all tenants is pulled."""
+    return None if stream.tenants else stream.partitions
 
 
 def _probe(source: Source, stream: Stream) -> Probe:
