@@ -9,6 +9,7 @@ from uuid import uuid4
 import typer
 from rich.console import Console
 
+from integration_assets.cli.contracts import contracts_app
 from integration_assets.cli.inbox import inbox_app
 from integration_assets.errors import IntegrationError, RejectThresholdError, RescheduleError, SpecError
 from integration_assets.settings import Settings
@@ -21,6 +22,7 @@ app = typer.Typer(
 sources_app = typer.Typer(invoke_without_command=True, help="List the sources, or check one against its live API.")
 app.add_typer(sources_app, name="sources")
 app.add_typer(inbox_app, name="inbox")
+app.add_typer(contracts_app, name="contracts")
 out = Console()
 err = Console(stderr=True)
 
