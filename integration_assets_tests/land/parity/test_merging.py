@@ -8,7 +8,7 @@ import pytest
 
 from integration_assets.errors import WarehouseError
 from integration_assets.land.warehouse import Target
-from integration_assets_tests.land.helpers import CONTRACT, day, days, land, row
+from integration_assets_tests.land.helpers import CONTRACT, SCHEMA, day, days, land, row
 from integration_assets_tests.land.parity.conftest import Pair
 
 TARGET = Target("shop", "orders", CONTRACT, {"id": "The order's number."}, ("id",), "at", "merge", tombstones=True)
@@ -193,9 +193,22 @@ def test_a_failed_merge_changes_nothing(pair: Pair) -> None:
     assert pair.warehouse.version("shop", "orders") is None
 
 
-@pytest.mark.parametrize("disposition", ["merge", "append"])
+def test_a_keyless_append_is_not_doubled_by_a_lake_made_anew(pair: Pair) -> None:
+    """A lake that was moved away and pulled again gives the same rows: they take the place of the first ones."""
+    target = replace(PLAIN, key=(), disposition="append")
+    for name in ("one", "two"):
+        table = pair.table(name)
+        table.prepare(SCHEMA)
+        # Before its first commit, a new lake says nothing about the rows that are there.
+        pair.warehouse.merge(target, table, "run")
+        assert len(pair.rows(target)) == (0 if name == "one" else 2)
+        land(table, [row("a", 1), row("a", 1)], days(0, 2))
+        assert pair.warehouse.merge(target, table, "run").rows_total == 2
+
+
+@pytest.mark.parametrize("disposition", ["merge", "append", "replace", "history"])
 def test_rows_deleted_from_the_lake_leave_the_table(pair: Pair, disposition: str) -> None:
-    """The right to be forgotten reaches the warehouse with the next merge, whether or not anything new landed."""
+    """The right to be forgotten reaches the warehouse with the next merge, whatever came with it, up to the last row."""
     target = replace(PLAIN, disposition=disposition)
     table = pair.table()
     land(table, [row("a", 1, 1), row("b", 1, 1), row("b", 2, 2)], days(0, 3))
@@ -204,3 +217,18 @@ def test_rows_deleted_from_the_lake_leave_the_table(pair: Pair, disposition: str
     result = pair.warehouse.merge(target, table, "run")
     assert pair.state(target, "n") == {"a": (1,)}
     assert (result.inserted, result.rows_total) == (1, 1)
+    table.delete("true")
+    assert pair.warehouse.merge(target, table, "run").rows_total == 0
+
+
+def test_a_newer_version_that_is_deleted_gives_way_to_the_older(pair: Pair) -> None:
+    """When only a record's newest version is forgotten, its values go from the table too, while others land."""
+    table = pair.table()
+    land(table, [row("a", 1, 1), row("a", 2, 2)], days(0, 3))
+    pair.warehouse.merge(TARGET, table, "run")
+    table.delete("n = 2")
+    table.compact()
+    table.vacuum(hours=0)
+    land(table, [row("b", 3, 3)], days(3, 4))
+    pair.warehouse.merge(TARGET, table, "run")
+    assert pair.state(TARGET, "n") == {"a": (1,), "b": (3,)}
