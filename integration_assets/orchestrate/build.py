@@ -14,6 +14,7 @@ from integration_assets.orchestrate.following import following_sensor
 from integration_assets.orchestrate.processes import executor
 from integration_assets.orchestrate.resources import StoresResource
 from integration_assets.orchestrate.sensors import alerts_sensor, source_sensors
+from integration_assets.orchestrate.specs import api_spec
 from integration_assets.orchestrate.standing import standing_checks, standing_schedule
 from integration_assets.spec.source import Source
 
@@ -28,7 +29,12 @@ def build(sources: Sequence[Source], resources: Mapping[str, object] | None = No
     schedules = [schedule for schedule in map(nightly, jobs) if schedule is not None]
     standing = standing_schedule(sources)
     return dg.Definitions(
-        assets=[stream_assets(source, stream) for source in sources for stream in source.streams],
+        assets=[
+            asset
+            for source in sources
+            for stream in source.streams
+            for asset in (stream_assets(source, stream), api_spec(source, stream))
+        ],
         asset_checks=[checks for checks in map(standing_checks, sources) if checks is not None],
         jobs=[
             dg.define_asset_job(

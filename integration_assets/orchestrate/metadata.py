@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from integration_assets.orchestrate.columns import lake_columns, lake_lineage, warehouse_columns, warehouse_lineage
+from integration_assets.orchestrate.links import folder_link, table_link
 from integration_assets.orchestrate.specs import docs_link
 from integration_assets.spec.cursor import Slice
 from integration_assets.spec.receipt import Receipt
@@ -48,11 +51,19 @@ def receipt_metadata(receipt: Receipt, *, partitioned: bool) -> Metadata:
         "seconds": value.float(receipt.seconds),
         "seconds throttled": value.float(receipt.throttled),
         "rows per second": value.float(round(rate, 1)),
+        "share rejected": value.float(receipt.rejected / receipt.fetched if receipt.fetched else 0.0),
         "contract hash": value.text(receipt.contract_hash),
         "receipt": value.json(json.loads(receipt.to_json())),
     }
     if partitioned:
         found["dagster/partition_row_count"] = value.int(receipt.accepted)
+    for name, share in (("p50", 0.5), ("p95", 0.95)):
+        latency = receipt.latency_ms(share)
+        if latency is not None:
+            found[f"latency {name}, ms"] = value.int(latency)
+    lag = _frontier_lag(receipt)
+    if lag is not None:
+        found["frontier lag, hours"] = value.float(lag)
     if receipt.version is not None:
         found["lake version"] = value.int(receipt.version)
     if receipt.warnings:
@@ -64,14 +75,26 @@ def receipt_metadata(receipt: Receipt, *, partitioned: bool) -> Metadata:
     return found
 
 
+def _frontier_lag(receipt: Receipt) -> float | None:
+    """Hours from the watermark to the API's now; None where the watermark is no time."""
+    mark = Slice.from_json((receipt.watermark_after, None)).start
+    if not isinstance(mark, datetime) or not receipt.finished_at:
+        return None
+    now = datetime.fromisoformat(receipt.finished_at) + timedelta(seconds=receipt.clock_offset)
+    return round((now - mark) / timedelta(hours=1), 2)
+
+
 def table_metadata(
     source: Source, stream: Stream, contract: Contract, table: LakeTable, rows: Sequence[Mapping[str, object]]
 ) -> Metadata:
     """Where the lake's table is, how many record versions it has, its columns, the API's documentation, `rows` as a sample."""
     found: Metadata = {
         "lake": dg.MetadataValue.path(table.uri),
+        "dagster/uri": dg.MetadataValue.text(table.uri),
         "dagster/row_count": dg.MetadataValue.int(table.count()),
-        "dagster/column_schema": dg.MetadataValue.table_schema(column_schema(contract, ())),
+        "dagster/column_schema": dg.MetadataValue.table_schema(lake_columns(contract)),
+        "dagster/column_lineage": dg.MetadataValue.column_lineage(lake_lineage(source, stream, contract)),
+        **folder_link("lake in the console", table.uri),
         **docs_link(source, stream),
     }
     if rows:
@@ -125,9 +148,11 @@ def merge_metadata(source: Source, stream: Stream, contract: Contract, uri: str,
     before = "none" if result.lake_version_before is None else str(result.lake_version_before)
     return {
         "dagster/row_count": value.int(result.rows_total),
-        "dagster/table_name": value.text(result.table.replace('"', "")),
-        "dagster/column_schema": value.table_schema(column_schema(contract, stream.key if stream.disposition == "merge" else ())),
+        "dagster/table_name": value.text(result.table.replace('"', "").strip("`")),
+        "dagster/column_schema": value.table_schema(warehouse_columns(source, stream, contract)),
+        "dagster/column_lineage": value.column_lineage(warehouse_lineage(source, stream, contract)),
         "warehouse": value.path(uri),
+        **table_link("table in the console", uri, result.table),
         "rows read": value.int(result.rows_read),
         "rows inserted": value.int(result.inserted),
         "rows updated": value.int(result.updated),
@@ -140,26 +165,6 @@ def merge_metadata(source: Source, stream: Stream, contract: Contract, uri: str,
         **({} if result.dry_run_bytes is None else {"bytes estimated": value.int(result.dry_run_bytes)}),
         **docs_link(source, stream),
     }
-
-
-def column_schema(contract: Contract, key: Sequence[str]) -> dg.TableSchema:
-    """The contract's columns as Dagster shows them; a key of one column is unique."""
-    return dg.TableSchema(
-        columns=[
-            dg.TableColumn(
-                name=column.name,
-                type=str(column.type),
-                description=column.description or None,
-                constraints=dg.TableColumnConstraints(
-                    nullable=column.nullable,
-                    unique=tuple(key) == (column.name,),
-                    other=[str(check.name) for check in contract.schema.columns[column.name].checks],
-                ),
-            )
-            for column in contract.columns
-        ],
-        constraints=dg.TableConstraints(other=[f"unique: {', '.join(key)}"]) if len(key) > 1 else None,
-    )
 
 
 def bullets(lines: Sequence[str]) -> str:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 from collections.abc import Sequence
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
 from integration_assets import __version__
 from integration_assets.errors import SpecError
+from integration_assets.orchestrate.describe import contract_doc, contract_text
 from integration_assets.orchestrate.freshness import policy
 from integration_assets.orchestrate.partitions import stream_partitions
 from integration_assets.settings import Settings
@@ -29,12 +27,32 @@ def warehouse_key(source: Source, stream: Stream) -> dg.AssetKey:
     return dg.AssetKey(["warehouse", source.name, stream.name])
 
 
+def api_key(source: Source, stream: Stream) -> dg.AssetKey:
+    """`["api", source, stream]`."""
+    return dg.AssetKey(["api", source.name, stream.name])
+
+
+def api_spec(source: Source, stream: Stream) -> dg.AssetSpec:
+    """The API's endpoint, which Dagster only shows: where the stream's columns come from."""
+    asked = f"`{stream.method} {stream.path}`, {stream.format.kind}, paged by {stream.paging.kind}."
+    return dg.AssetSpec(
+        api_key(source, stream),
+        kinds={"api"},
+        description=f"{stream.description or source.description or source.name}\n\n{asked}".strip(),
+        group_name=source.name,
+        owners=list(source.owners),
+        tags={**source.tags, "source": source.name},
+        metadata=_metadata(source, stream),
+    )
+
+
 def lake_spec(source: Source, stream: Stream) -> dg.AssetSpec:
     """The stream's append-only lake table: one row per record version seen."""
     return _spec(
         source,
         stream,
         key=lake_key(source, stream),
+        deps=[api_key(source, stream)],
         kinds={"api", "deltalake", "parquet"},
         partitions=stream_partitions(source, stream),
         description=_described(source, stream, "Every version of every record that the API showed, as it came."),
@@ -97,7 +115,8 @@ def _spec(
 
 
 def _described(source: Source, stream: Stream, table: str) -> str:
-    return f"{stream.description or source.description or source.name}\n\n{table}".strip()
+    said = [stream.description or source.description or source.name, contract_doc(source, stream), table]
+    return "\n\n".join(dict.fromkeys(text.strip() for text in said if text.strip()))
 
 
 def _metadata(source: Source, stream: Stream) -> dict[str, dg.MetadataValue[Any]]:
@@ -125,25 +144,6 @@ def docs_link(source: Source, stream: Stream) -> dict[str, dg.MetadataValue[Any]
 def code_version(source: Source, stream: Stream) -> str:
     """12 hex digits that change when the package's version, the contract's module or the stream's spec does."""
     spec = stream.model_dump_json(exclude={"description", "docs_url", "probe", "freshness"})
-    contract = _source_text(source.name, stream.name, stream.contract) if isinstance(stream.contract, str) else ""
+    contract = contract_text(source.name, stream.name, stream.contract) if isinstance(stream.contract, str) else ""
     text = f"{__version__}\n{contract}\n{spec}"
     return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-@lru_cache
-def _source_text(source: str, stream: str, contract: str) -> str:
-    """The text of the module that holds the contract, found without importing it."""
-    module = contract.partition(":")[0]
-    try:
-        found = importlib.util.find_spec(module)
-    except ModuleNotFoundError:
-        found = None
-    if found is None or found.origin is None:
-        raise SpecError(
-            f"there is no module {module}",
-            source=source,
-            stream=stream,
-            field="contract",
-            remedy="Write package.module:Model.",
-        )
-    return Path(found.origin).read_text(encoding="utf-8")

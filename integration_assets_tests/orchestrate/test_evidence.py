@@ -13,6 +13,7 @@ from integration_assets.ingest import Job, Progress
 from integration_assets.land.state import EMPTY
 from integration_assets.orchestrate.checks import adds_up
 from integration_assets.orchestrate.checks.tables import keys_unique
+from integration_assets.orchestrate.links import folder_link, table_link
 from integration_assets.orchestrate.metadata import markdown_table
 from integration_assets.orchestrate.progress import Reporter
 from integration_assets.spec import Receipt, Slice
@@ -125,12 +126,13 @@ def test_the_catalogue_shows_columns_a_sample_and_the_receipt(bench: Bench) -> N
     (lake,), (warehouse,) = bench.events(LAKE), bench.events(WAREHOUSE)
 
     columns = {column.name: column for column in value(lake, "dagster/column_schema").columns}
-    assert list(columns) == ["id", "amount", "note", "updated_at"]
+    assert list(columns) == ["id", "amount", "note", "updated_at", "_deleted", "_extracted_at", "_run_id"]
     assert (columns["amount"].type, columns["amount"].description) == ("int64", "Cents.")
     assert not columns["id"].constraints.nullable
     assert columns["note"].constraints.nullable
     unique = {column.name: column.constraints.unique for column in value(warehouse, "dagster/column_schema").columns}
-    assert unique == {"id": True, "amount": False, "note": False, "updated_at": False}
+    assert {name for name, is_unique in unique.items() if is_unique} == {"id"}
+    assert list(unique)[4:] == ["_deleted_at", "_extracted_at", "_run_id"]
 
     sample = value(lake, "sample").splitlines()
     assert sample[0].startswith("| id | amount | note |")
@@ -141,6 +143,40 @@ def test_the_catalogue_shows_columns_a_sample_and_the_receipt(bench: Bench) -> N
     assert value(lake, "lake").endswith("lake/shop/orders")
     assert value(warehouse, "dagster/table_name") == "warehouse.shop.orders"
     assert value(warehouse, "lake version after") == str(value(lake, "lake version"))
+
+
+def test_columns_are_followed_from_the_field_to_the_table(bench: Bench) -> None:
+    """The lake's columns come from the API's fields, the warehouse's from the lake's, along the graph."""
+    bench.run(LAKE, WAREHOUSE, partition=DAY1)
+    (lake,), (warehouse,) = bench.events(LAKE), bench.events(WAREHOUSE)
+    from_api = value(lake, "dagster/column_lineage").deps_by_column
+    from_lake = value(warehouse, "dagster/column_lineage").deps_by_column
+    assert from_api["amount"] == [dg.TableColumnDep(["api", "shop", "orders"], "amount")]
+    assert from_lake["amount"] == [dg.TableColumnDep(LAKE, "amount")]
+    assert set(from_lake) == {*from_api, "_extracted_at", "_run_id"}
+    graph = bench.definitions.get_repository_def().asset_graph
+    assert graph.get(LAKE).parent_keys == {dg.AssetKey(["api", "shop", "orders"])}
+
+
+def test_what_the_api_cost_is_plotted(bench: Bench) -> None:
+    """Requests, retries, waits, latency, the share of rejects and the frontier's lag are numbers, which Dagster plots."""
+    bench.run(LAKE, partition=DAY1)
+    (event,) = bench.events(LAKE)
+    plotted = {name for name, entry in event.metadata.items() if isinstance(entry, dg.IntMetadataValue | dg.FloatMetadataValue)}
+    assert plotted >= {
+        *("dagster/row_count", "records fetched", "rows accepted", "requests", "retries", "seconds", "seconds throttled"),
+        *("latency p50, ms", "latency p95, ms", "share rejected", "frontier lag, hours"),
+    }
+    assert 0 < value(event, "latency p50, ms") <= value(event, "latency p95, ms")
+
+
+def test_links_lead_to_the_console() -> None:
+    """A bucket and a BigQuery table have an address for people; a folder and a DuckDB table have none."""
+    (bucket,) = folder_link("lake", "gs://acme-lake/prod/shop/orders/").values()
+    assert bucket.value == "https://console.cloud.google.com/storage/browser/acme-lake/prod/shop/orders"
+    (table,) = table_link("table", "bigquery://acme?location=EU", "`acme.shop.orders`").values()
+    assert table.value.endswith("bigquery?project=acme&ws=!1m5!1m4!4m3!1sacme!2sshop!3sorders")
+    assert folder_link("lake", "/var/lake") == table_link("table", "/var/warehouse.duckdb", '"w"."shop"."orders"') == {}
 
 
 def test_what_an_api_sent_is_never_markup() -> None:

@@ -83,6 +83,11 @@ def test_the_catalogue_says_whose_and_what_it_is() -> None:
     assert isinstance(lake.partitions_def, dg.TimeWindowPartitionsDefinition)
     assert warehouse.partitions_def is None
     assert warehouse.parent_keys == {lake.key}
+    api = graph.get(dg.AssetKey(["api", "shop", "orders"]))
+    assert (lake.parent_keys, api.is_external, api.group_name) == ({api.key}, True, "shop")
+    assert "`GET /orders`, json, paged by single." in str(api.description)
+    assert "An order of a shop." in str(lake.description)
+    assert "An order of a shop." in str(warehouse.description)
     assert {key.name for key in lake.check_keys} == {
         *("accounting_adds_up", "contract_held", "reject_ratio", "no_drift", "volume"),
     }
