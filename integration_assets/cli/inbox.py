@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from integration_assets.cli.report import block, blocks_table, line
+from integration_assets.errors import SpecError
 from integration_assets.settings import Settings
 from integration_assets.sources import load_source, load_sources
 
@@ -76,6 +77,20 @@ def status(source: Annotated[str | None, typer.Argument(help="SOURCE; all when l
         _out.print(table)
         for item in inbox.troubled(STUCK, source):
             line(_out, f"stuck: {item.source}.{item.stream} {item.id} after {item.attempts} runs: {item.trouble}", "yellow")
+
+
+@inbox_app.command()
+def dismiss(
+    source: Annotated[str, typer.Argument(help="SOURCE")],
+    event: Annotated[str, typer.Argument(help="The event's id, as status shows it.")],
+) -> None:
+    """Set aside an event that is stuck for good: it asks for no more runs. The schedule pulls its stream as ever."""
+    from integration_assets.inbox.store import open_inbox
+
+    with open_inbox(Settings.from_environ().inbox_uri) as inbox:
+        if not inbox.dismiss(load_source(source).name, event, datetime.now(UTC)):
+            raise SpecError(f"no event {event!r} waits", source=source, remedy="See: integration inbox status.")
+    line(_out, f"{source}: {event} is set aside.")
 
 
 def log_to_stderr() -> None:

@@ -6,7 +6,7 @@ One row an event and stream that it asks for:
        ▲                     │
        └──────release────────┘   one attempt more and due later; a row that is not acknowledged is never dropped
 
-    ignored     its type is mapped to no stream
+    ignored     its type is mapped to no stream, no run could ever pull what it tells of, or someone dismissed it
     unreadable  a queue's message that is not what the source describes
 """
 
@@ -155,6 +155,17 @@ class Inbox:
         """Back to pending after a run in vain: one attempt more, due then, and why."""
         setting = "state = 'pending', batch = NULL, attempts = attempts + 1, due_at = %s, trouble = %s"
         return self._mark(items, setting, [_write(due_at), trouble], REQUESTED)
+
+    def dismiss(self, source: str, id_: str, now: datetime) -> int:
+        """Set an event aside as ignored, whatever waits for it; how many of its items were not done yet."""
+        open_items = self._items("source = %s AND id = %s AND state IN ('pending', 'requested')", [source, id_])
+        return self.acknowledge(open_items, now, IGNORED)
+
+    def waiting(self, source: str) -> int:
+        """How many items of a source are pending."""
+        with self._database.transaction() as cursor:
+            cursor.execute("SELECT COUNT(*) FROM inbox_events WHERE source = %s AND state = 'pending'", [source])
+            return int(cursor.fetchall()[0][0])
 
     def counts(self) -> list[Count]:
         """How many rows there are, by source, stream and state."""

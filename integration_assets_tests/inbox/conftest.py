@@ -12,9 +12,9 @@ from integration_assets_tests.inbox.sending import SECRET, Receiver
 
 
 @pytest.fixture(scope="session")
-def postgres_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_uri() -> Iterator[str]:
     """A Postgres that all tests of the process share."""
-    with postgres(tmp_path_factory.mktemp("postgres")) as uri:
+    with postgres() as uri:
         yield uri
 
 

@@ -49,6 +49,21 @@ def test_status_says_what_waits_and_what_is_stuck(inbox_uri: str) -> None:
     assert "stuck: shop.orders evt_1 after 5 runs: its run did not pull partition 2024-03-10" in said
 
 
+def test_an_event_that_is_stuck_for_good_can_be_set_aside(inbox_uri: str) -> None:
+    """It asks for no more runs and is kept as ignored; one that does not wait is an error."""
+    now = datetime.now(UTC)
+    with open_inbox(inbox_uri) as inbox:
+        inbox.put(
+            [Event("shop", "evt_1", "t", ("orders", "returns"), None, now), Event("shop", "evt_2", "t", ("orders",), None, now)]
+        )
+        assert "evt_1 is set aside" in run("dismiss", "shop", "evt_1")
+        assert {(count.stream, count.state) for count in inbox.counts()} == {
+            *(("orders", "ignored"), ("returns", "ignored"), ("orders", "pending")),
+        }
+    with pytest.raises(SpecError, match="no event 'evt_1' waits"):
+        run("dismiss", "shop", "evt_1")
+
+
 def test_a_receiver_without_its_secret_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
     """The variable to set is named; a source without webhooks is told what to describe."""
     monkeypatch.delenv("SHOP_HOOK", raising=False)

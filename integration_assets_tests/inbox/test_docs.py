@@ -22,7 +22,7 @@ TEXT = PAGE.read_text(encoding="utf-8")
 def test_its_commands_parse() -> None:
     """Each command of the project's own program is one, with options that exist."""
     found = list(commands(PAGE))
-    assert {argv[2] for argv in found} == {"serve", "consume", "status"}
+    assert {argv[2] for argv in found} == {"serve", "consume", "status", "dismiss"}
     for argv in found:
         parse(argv)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import os
 import random
 import threading
 import time
@@ -22,7 +23,7 @@ from integration_assets_tests.inbox.upstream import source
 from integration_assets_tests.orchestrate.conftest import make_bench
 from integration_assets_tests.orchestrate.shop import KEY, Shop
 
-EVENTS, FORGED, SENDERS = 2000, 300, 8
+EVENTS, FORGED, SENDERS = (50_000, 5_000, 8) if os.environ.get("INTEGRATION_SOAK") else (2000, 300, 8)
 EACH_AGAIN = 4
 """Every fourth event is sent twice."""
 
@@ -116,7 +117,7 @@ def test_a_flood_with_a_kill_in_the_middle_is_all_there_once(
 
             with dg.DagsterInstance.ephemeral(tempdir=str(tmp_path)) as instance:
                 daemon = Daemon(make_bench(source(), tmp_path, instance), "shop_inbox")
-                for _ in range(10):
+                for _ in range(100):
                     assert all(daemon.run(daemon.tick()))
                     if {count.state for count in inbox.counts()} == {"acknowledged"}:
                         break

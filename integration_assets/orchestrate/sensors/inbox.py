@@ -61,7 +61,7 @@ def inbox_sensor(source: Source) -> dg.SensorDefinition | None:
 
 
 def run_request(source: Source, wanted: Wanted) -> dg.RunRequest:
-    """The run; its key is the batch by which it is found again. A tick that Dagster repeats asks for the same run."""
+    """The run; its key is the batch, by which it is found again."""
     streams = [source.stream(name) for name in wanted.streams]
     tags, part = {"source": source.name}, wanted.part
     # As tags, and not as a partition key: that must be of a partition which is over.
@@ -127,7 +127,7 @@ def _tidied(inbox: Inbox, cursor: str | None, now: datetime, kept: timedelta) ->
 
 def _said(inbox: Inbox, source: Source, settled: Settled, wanted: Sequence[Wanted]) -> str:
     """The tick in one sentence; what no run could settle comes with its reason."""
-    pending = sum(count.rows for count in inbox.counts() if count.source == source.name and count.state == "pending")
+    pending = inbox.waiting(source.name)
     words = [f"{sum(one.events for one in wanted):,} events in {len(wanted)} new runs"] if wanted else []
     words += [f"{settled.acknowledged:,} done"] if settled.acknowledged else []
     words += [f"{settled.released:,} to be pulled again"] if settled.released else []
