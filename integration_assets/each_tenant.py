@@ -21,6 +21,7 @@ from integration_assets.errors import (
     SpecError,
     UnknownHostError,
 )
+from integration_assets.extract.client import SourceClient
 from integration_assets.extract.listing import hurried, list_tenants
 from integration_assets.ingest import Feed
 from integration_assets.spec.cursor import Slice, watermark
@@ -58,7 +59,10 @@ def tenants_of(feed: Feed, wanted: Sequence[str] | None = None) -> tuple[str, ..
             )
         return ()
     listing = stream.tenants.listing
-    there = stream.tenants.keys if listing is None else list_tenants(feed.client, source, listing)
+    client = feed.client
+    there = stream.tenants.keys
+    if listing is not None and isinstance(client, SourceClient):  # files have no tenants
+        there = list_tenants(client, source, listing)
     try:
         return stream.tenants.choose(there, wanted)
     except SpecError as error:
@@ -117,7 +121,10 @@ class Failures:
 
         An outage must not be waited for as often as there are tenants.
         """
-        return replace(feed, client=hurried(feed.client)) if self.unanswered >= _PATIENCE else feed
+        client = feed.client
+        if self.unanswered < _PATIENCE or not isinstance(client, SourceClient):
+            return feed
+        return replace(feed, client=hurried(client))
 
     def end(self, total: int) -> None:
         """Raise one error for all that failed of `total` tenants, naming them; nothing if none did."""

@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 
 from integration_assets import __version__
 from integration_assets.errors import RejectThresholdError, ResponseError
-from integration_assets.extract.client import SourceClient, Usage
-from integration_assets.extract.reading import Reading
+from integration_assets.extract.opening import AnyReading, Client, reading_of
+from integration_assets.extract.usage import Usage
 from integration_assets.land.hashing import row_hashes
 from integration_assets.land.lake import LakeTable
 from integration_assets.land.quarantine import Quarantine
@@ -47,7 +47,7 @@ class Feed:
     source: Source
     stream: Stream
     contract: Contract
-    client: SourceClient
+    client: Client
     table: LakeTable
     quarantine: Quarantine
     mask: Mask = unmasked
@@ -108,7 +108,7 @@ def ingest(feed: Feed, job: Job, watch: Watch = lambda _: None) -> Receipt:
     gate = Gate(feed.contract, _required(stream), stream.key)
     count, used, digest = Progress(stream.name, job), feed.client.usage.snapshot(), hashlib.sha256()
     pages = 1 if job.dry_run else None
-    reading = Reading(feed.client, feed.source, stream, feed.contract, job.slice, etag=_etag(feed, job), max_pages=pages)
+    reading = reading_of(feed.client, feed.source, stream, feed.contract, job.slice, etag=_etag(feed, job), max_pages=pages)
     if not job.dry_run:
         feed.table.prepare(schema)
     seen = _seen(feed, job)
@@ -160,7 +160,7 @@ def batches(pages: Iterable[Batch], rows: int = BATCH_ROWS, size: int = BATCH_BY
         yield combine(waiting)
 
 
-def _watched(reading: Reading, feed: Feed, count: Progress, watch: Watch) -> Iterator[Batch]:
+def _watched(reading: AnyReading, feed: Feed, count: Progress, watch: Watch) -> Iterator[Batch]:
     """The pages as they come, counted and shown at once."""
     before = feed.client.usage.snapshot()
     for page in reading:
@@ -234,7 +234,7 @@ def _endpoint(feed: Feed, tenant: str | None) -> str:
     return f"{feed.source.base_url}{stream.path}{'?' if query else ''}{query}"
 
 
-def _clean(reject: Reject, client: SourceClient) -> Reject:
+def _clean(reject: Reject, client: Client) -> Reject:
     """The reject without the credential, should the API echo it (law 7)."""
     reasons = tuple(client.redact(reason) for reason in reject.reasons)
     return Reject(client.redact(reject.payload), reasons, reject.key)
@@ -285,7 +285,7 @@ def _refuse(stream: Stream, receipt: Receipt, job: Job) -> None:
         )
 
 
-def _outcome(stream: Stream, job: Job, count: Progress, reading: Reading) -> str:
+def _outcome(stream: Stream, job: Job, count: Progress, reading: AnyReading) -> str:
     if job.dry_run:
         return "dry-run"
     if reading.unchanged:
@@ -293,7 +293,7 @@ def _outcome(stream: Stream, job: Job, count: Progress, reading: Reading) -> str
     return "committed" if count.accepted or (stream.disposition == "replace" and stream.allow_empty) else "empty"
 
 
-def _receipt(feed: Feed, job: Job, count: Progress, reading: Reading, spent: Usage, digest: str) -> Receipt:
+def _receipt(feed: Feed, job: Job, count: Progress, reading: AnyReading, spent: Usage, digest: str) -> Receipt:
     stream = feed.stream
     start, end = job.slice.to_json()
     mark = Slice(watermark(job.base.finished, stream.origin, job.slice.tenant)).to_json()[0]

@@ -10,8 +10,8 @@ from datetime import datetime
 
 from integration_assets.each_tenant import Failures, check_axis, in_turn, tenants_of
 from integration_assets.errors import IntegrationError, PageTokenExpiredError, SecretMissingError, SliceTakenError, SpecError
-from integration_assets.extract.client import SourceClient
 from integration_assets.extract.limits import open_store
+from integration_assets.extract.opening import client_for
 from integration_assets.ingest import Feed, Job, Watch, ingest
 from integration_assets.land.warehouse import MergeResult, Target
 from integration_assets.settings import MASK_KEY, Settings
@@ -49,7 +49,7 @@ def open_feeds(
             say(f"{located.name}: {reason}; trying again in {seconds:,.1f} s")
 
     secrets = settings.secrets_for(located)
-    with open_store(settings.limits_uri) as limits, SourceClient(located, secrets, waiting, limits) as client:
+    with open_store(settings.limits_uri) as limits, client_for(located, secrets, waiting, limits) as client:
         yield [
             Feed(
                 located,

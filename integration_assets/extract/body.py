@@ -21,7 +21,7 @@ def read_body(chunks: Iterable[bytes], encoding: str, limit: int, count: Callabl
     `TransientError` when compressed data is damaged or cut off, `ResponseError` for an encoding nobody asked for.
     """
     sink = BytesIO()
-    for piece in _pieces(chunks, encoding, count):
+    for piece in unpacked(chunks, encoding, count):
         if sink.tell() + len(piece) > limit:
             raise LimitExceededError(
                 f"a response is larger than {limit:,} bytes",
@@ -47,7 +47,7 @@ def read_start(chunks: Iterable[bytes], encoding: str, limit: int, count: Callab
     """The first bytes of a body, for an error's text; what cannot be decoded is left out."""
     start = b""
     try:
-        for piece in _pieces(chunks, encoding, count):
+        for piece in unpacked(chunks, encoding, count):
             start += piece
             if len(start) >= limit:
                 break
@@ -57,7 +57,8 @@ def read_start(chunks: Iterable[bytes], encoding: str, limit: int, count: Callab
     return start[:limit]
 
 
-def _pieces(chunks: Iterable[bytes], encoding: str, count: Callable[[int], None]) -> Iterator[bytes]:
+def unpacked(chunks: Iterable[bytes], encoding: str, count: Callable[[int], None]) -> Iterator[bytes]:
+    """The chunks decompressed, piece by piece; `count` and errors as of `read_body`."""
     if encoding in {"gzip", "x-gzip"}:
         return _gunzip(_counted(chunks, count))
     if encoding in {"", "identity"}:

@@ -6,7 +6,8 @@
 from integration_assets.spec.auth import ApiKeyHeader, ApiKeyQuery, Auth, Basic, Bearer, NoAuth
 from integration_assets.spec.cursor import Cursor, Slice
 from integration_assets.spec.events import Events, GitHub, Hmac, Kafka, PubSub, Shopify, Slack, StandardWebhooks, Stripe, Webhook
-from integration_assets.spec.formats import Csv, Format, Json, Ndjson, Xml
+from integration_assets.spec.files import Files
+from integration_assets.spec.formats import Csv, Format, Json, Ndjson, Parquet, Xml
 from integration_assets.spec.freshness import Freshness
 from integration_assets.spec.limits import Breaker, Limits
 from integration_assets.spec.paging import NextLink, Offset, PageNumber, Paging, Single, Token
@@ -27,6 +28,7 @@ __all__ = [
     "Csv",
     "Cursor",
     "Events",
+    "Files",
     "Format",
     "Freshness",
     "GitHub",
@@ -41,6 +43,7 @@ __all__ = [
     "Offset",
     "PageNumber",
     "Paging",
+    "Parquet",
     "Partitions",
     "Probe",
     "PubSub",

@@ -42,4 +42,11 @@ class Xml(Spec):
     content_types: tuple[str, ...] = ("application/xml", "text/xml", "+xml")
 
 
-Format = Annotated[Json | Ndjson | Csv | Xml, Field(discriminator="kind")]
+class Parquet(Spec):
+    """Parquet files; a column's name is the field. A timestamp without a time zone is taken as UTC."""
+
+    kind: Literal["parquet"] = "parquet"
+    content_types: tuple[str, ...] = ()
+
+
+Format = Annotated[Json | Ndjson | Csv | Xml | Parquet, Field(discriminator="kind")]

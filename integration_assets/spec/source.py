@@ -15,6 +15,7 @@ from integration_assets.spec.auth import Auth, NoAuth
 from integration_assets.spec.base import Spec
 from integration_assets.spec.cursor import Cursor, CursorValue
 from integration_assets.spec.events import Events
+from integration_assets.spec.files import SCHEMES, Files, check_file_source, check_file_stream
 from integration_assets.spec.formats import Format, Json
 from integration_assets.spec.freshness import Freshness
 from integration_assets.spec.inline import InlineContract
@@ -59,6 +60,7 @@ class Stream(Spec):
                  partitioned by its days, where the warehouse has partitions; by those of the version when None.
     maximum_bytes_billed : a merge that would scan more is refused, where the warehouse bills by bytes; the warehouse's own
                  limit when None.
+    files      : the pages are files in a folder or a bucket.
     probe      : how to see with one request whether the stream has something new; the source's own when None.
     conditional : remember the ETag and ask with If-None-Match; for small full snapshots.
     freshness  : how old the stream may become; the source's schedule decides when None.
@@ -88,6 +90,7 @@ class Stream(Spec):
     allow_empty: bool = False
     partition_by: str | None = None
     maximum_bytes_billed: int | None = Field(default=None, ge=1)
+    files: Files | None = None
     probe: Probe | None = None
     freshness: Freshness | None = None
     description: str = ""
@@ -98,7 +101,7 @@ class Stream(Spec):
         self._check_disposition()
         if self.partitions and (not self.cursor or self.cursor.kind != "timestamp"):
             raise self._wrong("partitions", "partitions need a timestamp cursor", "Describe the cursor, or drop the partitions.")
-        if self.partitions and self.cursor and not self.cursor.start_param:
+        if self.partitions and self.cursor and not self.cursor.start_param and not self.files:
             raise self._wrong("cursor.start_param", "partitions need an API that filters by the cursor", "Name the parameter.")
         if self.conditional and (self.cursor or not isinstance(self.paging, Single)):
             raise self._wrong("conditional", "an ETag names one page of a full snapshot", "Use Single paging and no cursor.")
@@ -113,6 +116,7 @@ class Stream(Spec):
         if isinstance(self.contract, InlineContract):
             self._check_columns(self.contract)
         check_asking(self)
+        check_file_stream(self)
         return self
 
     def _check_disposition(self) -> None:
@@ -207,7 +211,10 @@ class Source(Spec):
     @model_validator(mode="after")
     def _consistent(self) -> Source:
         url = urlsplit(self.base_url)
-        if url.scheme not in {"http", "https"} or not url.hostname or url.username or url.query:
+        check_file_source(self, url.scheme)
+        of_files = url.scheme in SCHEMES and bool(url.path if url.scheme == "file" else url.netloc)
+        of_api = url.scheme in {"http", "https"} and bool(url.hostname)
+        if not (of_files or of_api) or url.username or url.query:
             raise self._wrong(
                 "base_url", f"{url.scheme}://{url.hostname} is no base URL", "Give https://host/path, no credentials in it."
             )

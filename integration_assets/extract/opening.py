@@ -1,0 +1,39 @@
+"""What a source is asked with, and what reads a slice of it: an API by its client, files by theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from integration_assets.extract.client import SourceClient
+from integration_assets.extract.files import FileReading, FilesClient
+from integration_assets.extract.limits.store import Store
+from integration_assets.extract.reading import Reading
+from integration_assets.files import is_files
+from integration_assets.spec.contract import Contract
+from integration_assets.spec.cursor import Slice
+from integration_assets.spec.source import Source, Stream
+
+Client = SourceClient | FilesClient
+AnyReading = Reading | FileReading
+
+
+def client_for(
+    source: Source, secret: Callable[[str], str], on_wait: Callable[[str, float], None] | None = None, store: Store | None = None
+) -> Client:
+    """The client of a source, to be opened; the parameters are those of `SourceClient`."""
+    return FilesClient(source) if is_files(source.base_url) else SourceClient(source, secret, on_wait, store)
+
+
+def reading_of(
+    client: Client,
+    source: Source,
+    stream: Stream,
+    contract: Contract,
+    slice_: Slice,
+    etag: str | None = None,
+    max_pages: int | None = None,
+) -> AnyReading:
+    """What reads the slice; the parameters are those of `Reading`."""
+    if isinstance(client, FilesClient):
+        return FileReading(client, source, stream, contract, slice_, max_pages)
+    return Reading(client, source, stream, contract, slice_, etag, max_pages)
