@@ -11,7 +11,9 @@ from integration_assets.spec import NoAuth, Source, Stream
 
 
 def _each(wanted: Callable[[Source, Stream], bool]) -> pytest.MarkDecorator:
-    pairs = [(source, stream) for source in load_sources() for stream in source.streams if not stream.files and wanted(source, stream)]
+    pairs = [
+        (source, stream) for source in load_sources() for stream in source.streams if not stream.files and wanted(source, stream)
+    ]
     named = [pytest.param(source, stream, id=f"{source.name}.{stream.name}") for source, stream in pairs]
     return pytest.mark.parametrize(("source", "stream"), named)
 
