@@ -27,7 +27,7 @@ from dagster_graphql.test.utils import execute_dagster_graphql
 
 ROOT = Path(__file__).parents[2]
 LOCATION = "live"
-_LIMIT = 120.0
+_LIMIT = 240.0
 _LAUNCH = """mutation($params: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $params) {
   __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }"""
 _CANCEL = """mutation($id: String!) { cancelPartitionBackfill(backfillId: $id) {
@@ -58,7 +58,7 @@ class Daemon:
         assert not errors, errors
 
     def until(self, done: Callable[[], bool], *, sensors: bool = False) -> None:
-        """Turn until `done`, two minutes at most."""
+        """Turn until `done`, four minutes at most."""
         end = time.monotonic() + _LIMIT
         while not done():
             assert time.monotonic() < end, [(run.job_name, run.status, run.tags) for run in self.instance.get_runs()]

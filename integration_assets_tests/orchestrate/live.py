@@ -1,13 +1,12 @@
 """What the code server of the live tests loads: two shops at an address that the environment gives."""
 
 import os
-from datetime import timedelta
 from pathlib import Path
 
 import dagster as dg
 
 from integration_assets.orchestrate import StoresResource, build
-from integration_assets.spec import Source
+from integration_assets.spec import Limits, Source
 from integration_assets_tests.orchestrate.shop import source
 
 
@@ -16,8 +15,9 @@ def sources() -> list[Source]:
     url = os.environ["LIVE_SHOP_URL"]
     shop = source(url)
     orders, countries = shop.stream("orders"), shop.stream("countries")
-    late = source(url, name="late", streams=(orders,), clock_path="/clock", schedule=None)
-    return [source(url, streams=(orders, countries), schedule="0 0 1 1 *", jitter=timedelta(0)), late]
+    patient = Limits(attempts=1, wait_initial=0, wait_max=0, read_timeout=300)  # for days that the test holds back
+    late = source(url, name="late", streams=(orders,), clock_path="/clock", schedule=None, limits=patient)
+    return [source(url, streams=(orders, countries), schedule="0 0 1 1 *", limits=patient), late]
 
 
 def stores() -> StoresResource:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -26,6 +26,7 @@ class Shop:
     on_ask     : called at each request for orders.
     mend_after : refusals after which it works again; None for never.
     clock      : what its Date headers say; None is the real time.
+    held       : days whose answers wait until the event is set, five minutes at most.
     """
 
     orders: list[dict[str, Any]] = field(default_factory=list)
@@ -36,6 +37,7 @@ class Shop:
     url: str = ""
     on_ask: Callable[[], object] = lambda: None
     clock: datetime | None = None
+    held: dict[str, Event] = field(default_factory=dict)
 
     def fill(self, start: date, days: int, each: int) -> None:
         """Put `each` orders into every day, one an hour."""
@@ -55,6 +57,8 @@ class Shop:
         since, before = query.get("since", ""), query.get("before", "9")
         self.asked.append(since[:10])
         self.on_ask()
+        if since[:10] in self.held:
+            self.held[since[:10]].wait(300)
         if since[:10] in self.broken:
             return self._refuse(since[:10]), {"error": "out of order"}
         start, end = datetime.fromisoformat(since), datetime.fromisoformat(before)

@@ -46,7 +46,7 @@ def days(*numbers: int) -> list[str]:
 def test_a_backfill_is_cancelled_and_resumed_beside_the_night(live: Daemon, shop: Shop) -> None:
     """Days with holes between them run as far as the limits let them; a night passes them by; what was done is not done again."""
     held = Event()
-    shop.on_ask = lambda: shop.asked[-1] in days(2, 5) and held.wait(60)
+    shop.held = dict.fromkeys(days(2, 5), held)
     wanted = days(1, 2, 4, 5, 7)
     backfill = live.backfill([LAKE, WAREHOUSE], wanted)
     live.until(lambda: Counter(shop.asked) >= Counter(days(1, 2, 4, 5)))
@@ -64,7 +64,6 @@ def test_a_backfill_is_cancelled_and_resumed_beside_the_night(live: Daemon, shop
     live.cancel(backfill)
     live.until(lambda: live.status(backfill) == CANCELED)
     held.set()
-    shop.on_ask = lambda: None
     again = live.resume(backfill)
     live.until(lambda: live.status(again) == SUCCESS)
 
@@ -95,7 +94,7 @@ def test_the_daemon_catches_up(live: Daemon, shop: Shop) -> None:
 
     assert Bench(build([late], {"stores": stores()}), live.instance, stores()).run(LATE, partition="2024-03-01").success
     shop.asked.clear()
-    shop.on_ask = lambda: held.wait(60)
+    shop.held = {"2024-03-02": held}
     live.until(lambda: shop.asked == days(2), sensors=True)
     look()
     held.set()
