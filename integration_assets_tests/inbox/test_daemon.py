@@ -60,7 +60,7 @@ def test_the_daemon_drains_what_the_receiver_keeps(tmp_path: Path, monkeypatch: 
                     shop.orders.append({"id": f"{number}", "amount": number, "note": "", "updated_at": moment.isoformat()})
                     assert receiver.post(event(f"evt_{number}", "all.updated", at=moment.timestamp()))[0] == 200
                     time.sleep(0.5)
-                end = time.monotonic() + 240
+                end = time.monotonic() + 400
                 while {count.state for count in inbox.counts()} != {"acknowledged"}:
                     assert time.monotonic() < end, inbox.counts()
                     time.sleep(1)

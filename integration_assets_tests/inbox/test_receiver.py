@@ -7,7 +7,7 @@ import socket
 import sqlite3
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -174,6 +174,23 @@ def test_both_secrets_of_a_rotation_are_taken(tmp_path: Path, inbox_uri: str) ->
             assert receiver.post(body, signed(body, secret))[0] == 200
         body = event("evt_3")
         assert receiver.post(body, signed(body, "a third"))[0] == 401
+
+
+def test_receivers_that_share_a_postgres_know_each_event_once(tmp_path: Path, postgres_uri: str) -> None:
+    """Two machines' receivers get the same deliveries: whichever is first accepts, the other has a duplicate."""
+    environ = {"INTEGRATION_INBOX_URI": postgres_uri, "SHOP_HOOK": SECRET}
+    with ExitStack() as stack:
+        both = [stack.enter_context(Receiver(_folder(tmp_path / name), SOURCE, environ)) for name in ("one", "two")]
+        for number in range(20):
+            body = event(f"pg_{number}")
+            answers = [receiver.post(body)[1]["outcome"] for receiver in (both if number % 2 else both[::-1])]
+            assert answers == ["accepted", "duplicate"]
+    assert kept(postgres_uri)["orders", "pending"] == 20
+
+
+def _folder(path: Path) -> Path:
+    path.mkdir()
+    return path
 
 
 def _open(connection: object) -> int:
