@@ -61,9 +61,9 @@ def within(arrivals: Sequence[float], rate: float, burst: int, late: float = LAT
 
 
 @pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def database() -> Iterator[str]:
     """A Postgres server."""
-    with postgres(tmp_path_factory.mktemp("postgres")) as uri:
+    with postgres() as uri:
         yield uri
 
 

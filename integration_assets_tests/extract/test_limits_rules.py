@@ -162,7 +162,7 @@ def test_the_budget_of_retries_is_a_share_of_all_requests() -> None:
     """Of a quiet source the floor may be retried; of a busy one a fifth; a minute later it is there again."""
     limits, state = Limits(retry_floor=3, retry_share=0.2), State()
     assert [rules.may_retry(state, NOON, limits) for _ in range(4)] == [True, True, True, False]
-    rules.answered(state, NOON, 100)
+    rules.answered(state, NOON, limits, 100)
     assert sum(rules.may_retry(state, NOON, limits) for _ in range(50)) == 17
     assert rules.last_minute(state, NOON) == (100, 0, 20)
     assert rules.may_retry(state, NOON + 70, limits)
@@ -171,7 +171,7 @@ def test_the_budget_of_retries_is_a_share_of_all_requests() -> None:
 def test_the_breaker_opens_probes_and_closes() -> None:
     """Half of twenty failing opens it; then nobody asks; then one run alone; its answer lets all ask again."""
     limits, state = Limits(breaker=Breaker(wait=30)), State()
-    rules.answered(state, NOON, 10)
+    rules.answered(state, NOON, limits, 10)
     fail(state, NOON, limits, 9)
     assert isinstance(rules.turn(state, NOON, limits, asker()), rules.Go)
     fail(state, NOON, limits, 1)
@@ -185,7 +185,7 @@ def test_the_breaker_opens_probes_and_closes() -> None:
     assert isinstance(rules.turn(state, NOON + 31, limits, asker("b", "b:0")), rules.Refuse)
     assert isinstance(rules.turn(state, NOON + 31, limits, asker("b", "b:0", alive=False)), rules.Go)
     assert view("x", state, NOON + 31, limits).breaker == "half-open"
-    rules.answered(state, NOON + 32, 1, probe=True)
+    rules.answered(state, NOON + 32, limits, 1, probe=True)
     assert rules.calm(state, NOON + 32, limits)
     assert isinstance(rules.turn(state, NOON + 32, limits, asker("c", "c:0")), rules.Go)
 
@@ -207,7 +207,7 @@ def test_a_probe_that_fails_doubles_the_rest() -> None:
 def test_a_few_failures_among_many_answers_open_nothing() -> None:
     """A tenth of failures is retried, not rested; failures that are long past are forgotten; no breaker never opens."""
     limits, state = Limits(), State()
-    rules.answered(state, NOON, 90)
+    rules.answered(state, NOON, limits, 90)
     fail(state, NOON, limits, 10)
     assert not state.fuse.opens
     fail(state, NOON + 100, limits, 19)

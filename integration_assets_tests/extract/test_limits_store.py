@@ -24,9 +24,10 @@ from integration_assets_tests.inbox.postgres import postgres
 COUNT = """
 import sys
 from integration_assets.extract.limits import open_store, rules
+from integration_assets.spec import Limits
 with open_store(sys.argv[1]) as store:
     for _ in range(int(sys.argv[2])):
-        store.update("shop-1", lambda state, now: rules.answered(state, now, 1))
+        store.update("shop-1", lambda state, now: rules.answered(state, now, Limits(), 1))
 """
 HOLD = """
 import sys
@@ -40,9 +41,9 @@ sys.stdin.readline()
 
 
 @pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def database() -> Iterator[str]:
     """A Postgres server."""
-    with postgres(tmp_path_factory.mktemp("postgres")) as uri:
+    with postgres() as uri:
         yield uri
 
 
@@ -91,7 +92,9 @@ def test_no_change_is_lost_among_processes_and_threads(uri: str) -> None:
     with open_store(uri) as store, ExitStack() as stack:
         workers = [stack.enter_context(run(COUNT, uri, "50")) for _ in range(4)]
         with ThreadPoolExecutor(4) as pool:
-            list(pool.map(lambda _: store.update("shop-1", lambda state, now: rules.answered(state, now, 1)), range(200)))
+            list(
+                pool.map(lambda _: store.update("shop-1", lambda state, now: rules.answered(state, now, Limits(), 1)), range(200))
+            )
         assert [worker.wait(60) for worker in workers] == [0] * 4
     with open_store(uri) as store:
         assert total(store) == 400
@@ -123,23 +126,23 @@ def test_a_change_that_fails_changes_nothing(uri: str) -> None:
     """An error in the middle of a change leaves the state as it was, and the store open for the next one."""
 
     def broken(state: State, now: float) -> None:
-        rules.answered(state, now, 1)
+        rules.answered(state, now, Limits(), 1)
         message = "no"
         raise ValueError(message)
 
     with open_store(uri) as store:
-        store.update("shop-1", lambda state, now: rules.answered(state, now, 1))
+        store.update("shop-1", lambda state, now: rules.answered(state, now, Limits(), 1))
         with pytest.raises(ValueError, match="no"):
             store.update("shop-1", broken)
-        store.update("shop-1", lambda state, now: rules.answered(state, now, 1))
+        store.update("shop-1", lambda state, now: rules.answered(state, now, Limits(), 1))
         assert total(store) == 2
 
 
 def test_accounts_are_apart_and_listed(uri: str) -> None:
     """What one account costs is not charged to another, and all are shown."""
     with open_store(uri) as store:
-        store.update("shop-1", lambda state, now: rules.answered(state, now, 1))
-        store.update("other-2", lambda state, now: rules.answered(state, now, 5))
+        store.update("shop-1", lambda state, now: rules.answered(state, now, Limits(), 1))
+        store.update("other-2", lambda state, now: rules.answered(state, now, Limits(), 5))
         assert (total(store), total(store, "other-2")) == (1, 5)
         assert {"other-2", "shop-1"} <= {key for key, _, _ in store.all()}
 
@@ -156,7 +159,7 @@ def test_a_change_that_was_cut_off_leaves_the_one_before(tmp_path: Path) -> None
     """Whatever part of a change reached the file, the state is the old one or the new one."""
     with FileStore(tmp_path) as store:
         for _ in range(5):
-            store.update("shop-1", lambda state, now: rules.answered(state, now, 1))
+            store.update("shop-1", lambda state, now: rules.answered(state, now, Limits(), 1))
     path = tmp_path / "shop-1.limits"
     whole = path.read_bytes()
     newest = max((0, 65536), key=lambda start: int.from_bytes(whole[start + 4 : start + 8], "little"))
@@ -164,7 +167,7 @@ def test_a_change_that_was_cut_off_leaves_the_one_before(tmp_path: Path) -> None
         path.write_bytes(whole[: newest + cut] + b"\0" * (len(whole) - newest - cut))
         with FileStore(tmp_path) as store:
             assert total(store) in {4, 5}
-            store.update("shop-1", lambda state, now: rules.answered(state, now, 1))
+            store.update("shop-1", lambda state, now: rules.answered(state, now, Limits(), 1))
             assert total(store) in {5, 6}
 
 
@@ -178,7 +181,7 @@ def test_a_damaged_file_is_named_and_never_taken_for_no_limits(tmp_path: Path) -
         with pytest.raises(LimitsStoreError):
             store.update("shop-1", lambda _state, _now: None)
         path.unlink()
-        store.update("shop-1", lambda state, now: rules.answered(state, now, 1))
+        store.update("shop-1", lambda state, now: rules.answered(state, now, Limits(), 1))
         assert total(store) == 1
 
 
@@ -186,10 +189,10 @@ def test_a_folder_that_is_removed_splits_nobody(tmp_path: Path) -> None:
     """When someone cleans the folder, two who had it open meet again in the new one."""
     with FileStore(tmp_path / "limits") as one, FileStore(tmp_path / "limits") as two:
         for store in (one, two):
-            store.update("shop-1", lambda state, now: rules.answered(state, now, 1))
+            store.update("shop-1", lambda state, now: rules.answered(state, now, Limits(), 1))
         (tmp_path / "limits" / "shop-1.limits").unlink()
         for store in (one, two):
-            store.update("shop-1", lambda state, now: rules.answered(state, now, 1))
+            store.update("shop-1", lambda state, now: rules.answered(state, now, Limits(), 1))
         assert (total(one), total(two)) == (2, 2)
 
 
@@ -204,16 +207,16 @@ def test_a_folder_that_cannot_be_written_needs_a_human(where: str) -> None:
 def test_a_forked_child_shares_no_lock_with_its_parent(tmp_path: Path) -> None:
     """After a fork the child opens the files itself: its changes and its parent's are all there."""
     with FileStore(tmp_path) as store:
-        store.update("shop-1", lambda state, now: rules.answered(state, now, 1))
+        store.update("shop-1", lambda state, now: rules.answered(state, now, Limits(), 1))
         child = os.fork()
         if not child:
             try:
                 for _ in range(200):
-                    store.update("shop-1", lambda state, now: rules.answered(state, now, 1))
+                    store.update("shop-1", lambda state, now: rules.answered(state, now, Limits(), 1))
             finally:
                 os._exit(0)
         for _ in range(200):
-            store.update("shop-1", lambda state, now: rules.answered(state, now, 1))
+            store.update("shop-1", lambda state, now: rules.answered(state, now, Limits(), 1))
         assert os.waitpid(child, 0)[1] == 0
         assert total(store) == 401
 
@@ -244,13 +247,13 @@ def test_a_lost_session_is_opened_again(database: str) -> None:
     import psycopg2  # type: ignore[import-untyped]
 
     with open_store(database) as store:
-        store.update("lost-1", lambda state, now: rules.answered(state, now, 1))
+        store.update("lost-1", lambda state, now: rules.answered(state, now, Limits(), 1))
         with psycopg2.connect(database) as other, other.cursor() as cursor:
             cursor.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'integration_assets limits'"
             )
         other.close()
-        store.update("lost-1", lambda state, now: rules.answered(state, now, 1))
+        store.update("lost-1", lambda state, now: rules.answered(state, now, Limits(), 1))
         assert total(store, "lost-1") == 2
 
 
@@ -283,6 +286,8 @@ def test_memory_is_shared_by_threads_only() -> None:
     """The store for tests and looks counts as the others do, and leaves nothing behind."""
     with MemoryStore() as store:
         with ThreadPoolExecutor(4) as pool:
-            list(pool.map(lambda _: store.update("shop-1", lambda state, now: rules.answered(state, now, 1)), range(100)))
+            list(
+                pool.map(lambda _: store.update("shop-1", lambda state, now: rules.answered(state, now, Limits(), 1)), range(100))
+            )
         assert total(store) == 100
         assert [key for key, _, _ in store.all()] == ["shop-1"]

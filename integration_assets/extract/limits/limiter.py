@@ -30,7 +30,9 @@ from integration_assets.spec.source import Source
 
 T = TypeVar("T")
 _FLUSH = 1.0
-_WORTH_SAYING = 1.0
+_WORTH_SAYING = {True: 1.0, False: 10.0}
+"""Seconds of a wait that the API asked for, and of one in our own queue, from which on people are told."""
+_SLOWEST_POLL = 0.5
 _HOLD_MORE = 10.0
 _REMEDY = "A later run goes on from the last commit."
 
@@ -47,7 +49,7 @@ class Limiter:
 
     account : the shared state's key.
     host    : whom the account is with, for people.
-    on_wait : told the reason and the seconds before each wait of a second or more.
+    on_wait : told the reason and the seconds before each wait that is worth it.
     """
 
     def __init__(
@@ -104,7 +106,7 @@ class Limiter:
     def answered(self) -> None:
         """Tell that the API answered, whatever it said."""
         if self._mine.probe:
-            self._update(lambda state, now: rules.answered(state, now, 1, probe=True))
+            self._update(lambda state, now: rules.answered(state, now, self._limits, 1, probe=True))
             return
         with self._lock:
             self._answers += 1
@@ -144,7 +146,7 @@ class Limiter:
 
     def _take(self, lease: str, started: float) -> None:
         """Wait until it is our turn."""
-        while True:
+        for tries in count():
             patience = self._limits.pool_timeout - (monotonic() - started)
             served = self._mine.served
             asker = rules.Asker(self._store.owner, lease, self._hold, patience, self._store.alive, served)
@@ -154,7 +156,8 @@ class Limiter:
             if isinstance(got, rules.Wait):
                 if got.seconds > patience:
                     raise self._too_long(got)
-                self._sleep(got.seconds, got.reason, by_api=got.by_api, jitter=True)
+                least = min(rules.POLL * 1.5 ** min(tries, 10), _SLOWEST_POLL)
+                self._sleep(max(got.seconds, least), got.reason, by_api=got.by_api, jitter=True)
                 continue
             wait: float | None = got.wait
             while wait:
@@ -185,7 +188,7 @@ class Limiter:
             answers, told = self._answers, self._told
             self._answers, self._told, self._flushed = 0, None, monotonic()
         if answers:
-            rules.answered(state, now, answers)
+            rules.answered(state, now, self._limits, answers)
         if told is not None:
             budget_, at = told
             rules.told(state, now, budget_.left, max(0.0, budget_.reset - (monotonic() - at)), budget_.limit)
@@ -193,7 +196,7 @@ class Limiter:
     def _sleep(self, seconds: float, reason: str, *, by_api: bool, jitter: bool = False) -> None:
         if jitter:  # so that those who wait for one moment do not all come at it
             seconds += random.uniform(0, min(self._limits.wait_initial, seconds))  # noqa: S311 - no secret
-        if seconds >= _WORTH_SAYING and self._on_wait:
+        if seconds >= _WORTH_SAYING[by_api] and self._on_wait:
             self._on_wait(reason, seconds)
         self._usage.add(throttled=seconds if by_api else 0.0, queued=0.0 if by_api else seconds)
         if self._closed.wait(seconds):

@@ -122,16 +122,16 @@ def give_back(state: State, lease: str) -> None:
     state.leases.pop(lease, None)
 
 
-def answered(state: State, now: float, count: int, *, probe: bool = False) -> None:
+def answered(state: State, now: float, limits: Limits, count: int, *, probe: bool = False) -> None:
     """Note that the API answered so many requests, whatever it said. A probe's answer closes the breaker."""
-    _count(state, now).answered += count
+    _count(state, now, limits).answered += count
     if probe and state.fuse.opens:
         fuse.close(state)
 
 
 def failed(state: State, now: float, limits: Limits, owner: str, reason: str) -> None:
     """Note that a request failed; this may open the breaker."""
-    _count(state, now).failed += 1
+    _count(state, now, limits).failed += 1
     if limits.breaker is not None:
         fuse.failed(state, now, limits.breaker, owner, reason)
 
@@ -176,7 +176,7 @@ def may_retry(state: State, now: float, limits: Limits) -> bool:
     requests = sum(count.answered + count.failed for count in recent)
     if sum(count.retries for count in recent) >= max(limits.retry_floor, limits.retry_share * requests):
         return False
-    _count(state, now).retries += 1
+    _count(state, now, limits).retries += 1
     return True
 
 
@@ -288,11 +288,12 @@ def _day(now: float, limits: Limits) -> date:
     return datetime.fromtimestamp(now, ZoneInfo(limits.quota_timezone)).date()
 
 
-def _count(state: State, now: float) -> Count:
+def _count(state: State, now: float, limits: Limits) -> Count:
     """The present bucket's count; buckets too old for any window are dropped."""
     bucket = int(now // BUCKET)
     if not state.counts or state.counts[-1].bucket != bucket:
-        state.counts = [*(count for count in state.counts if bucket - 3600 / BUCKET <= count.bucket < bucket), Count(bucket)]
+        window = max(_BUDGET_WINDOW, limits.breaker.window if limits.breaker else 0)
+        state.counts = [*(count for count in _recent(state, now, window) if count.bucket < bucket), Count(bucket)]
     return state.counts[-1]
 
 
