@@ -9,6 +9,7 @@ import dagster as dg
 
 from integration_assets.orchestrate.sensors.alerts import alerts_sensor
 from integration_assets.orchestrate.sensors.changes import changes_sensor
+from integration_assets.orchestrate.sensors.files import files_sensor
 from integration_assets.orchestrate.sensors.inbox import inbox_sensor
 from integration_assets.orchestrate.tenants import tenants_sensors
 from integration_assets.spec.source import Source
@@ -18,5 +19,5 @@ __all__ = ["alerts_sensor", "source_sensors"]
 
 def source_sensors(source: Source) -> list[dg.SensorDefinition]:
     """The sensors that a source's description asks for."""
-    found = [sensor for sensor in (changes_sensor(source), inbox_sensor(source)) if sensor is not None]
+    found = [sensor for sensor in (changes_sensor(source), files_sensor(source), inbox_sensor(source)) if sensor is not None]
     return [*found, *tenants_sensors(source)]

@@ -11,6 +11,7 @@ import dagster as dg
 from integration_assets.errors import IntegrationError
 from integration_assets.orchestrate.automation import runs_by_itself
 from integration_assets.orchestrate.checks.names import check_specs
+from integration_assets.orchestrate.sensors.memory import Memory, Sighting
 from integration_assets.orchestrate.sensors.watch import Ticker, Watch
 from integration_assets.orchestrate.specs import lake_key, warehouse_key
 from integration_assets.spec.partitions import Partitions
@@ -93,18 +94,18 @@ def look_and_ask(context: dg.SensorEvaluationContext, source: Source, probed: li
 
         done: dict[str, str | IntegrationError] = {}
 
-        def shown(watch: Watch, seen: str | None) -> str:
+        def shown(watch: Watch, memory: Memory) -> Sighting:
             stream = streams[watch.name]
             probe = _probe(source, stream)
-            same = f"{probe.model_dump_json()} {probe.path or stream.path} {seen}"
+            same = f"{probe.model_dump_json()} {probe.path or stream.path} {memory.seen}"
             if same not in done:
                 try:
-                    done[same] = look(client(), probe, stream.path, seen)
+                    done[same] = look(client(), probe, stream.path, memory.seen)
                 except IntegrationError as error:
                     done[same] = error
             found = done[same]
             if isinstance(found, IntegrationError):
                 raise found
-            return found
+            return Sighting(found)
 
         return Ticker(context, [watch for watch, _ in probed], shown, {"source": source.name}).tick()

@@ -17,6 +17,20 @@ LONGEST_WAIT = 6 * 3600.0
 
 
 @dataclass(frozen=True)
+class Sighting:
+    """What one look saw.
+
+    value   : a short text that is another one when something changed; None when there is nothing yet.
+    changed : when the change was, where upstream tells; it is taken to be when it was noticed, else.
+    after   : where the next look goes on, of a look that could not see everything.
+    """
+
+    value: str | None
+    changed: float | None = None
+    after: str = ""
+
+
+@dataclass(frozen=True)
 class Memory:
     """One watch.
 
@@ -27,6 +41,7 @@ class Memory:
     run_key : of the run that is being waited for, reach what `pulled` becomes when it succeeds.
     number  : how many runs were asked for.
     failed  : how many of them failed in a row, again when to ask anew.
+    after   : where the next look goes on.
     """
 
     seen: str | None = None
@@ -39,6 +54,7 @@ class Memory:
     number: int = 0
     failed: int = 0
     again: float = 0.0
+    after: str = ""
 
     @property
     def due(self) -> bool:
@@ -55,13 +71,15 @@ class Memory:
         wait = min(FIRST_WAIT * 2.0 ** min(self.failed, 30), LONGEST_WAIT)
         return replace(self, run_key=None, failed=self.failed + 1, again=now + wait)
 
-    def look(self, value: str, now: float) -> Memory:
+    def look(self, sight: Sighting, now: float) -> Memory:
         """Take in what upstream shows now."""
-        if value == self.seen:
-            return replace(self, looked=now)
+        looked = replace(self, looked=now, after=sight.after)
+        if sight.value is None or sight.value == self.seen:
+            return looked
         # What was there before the first look was changed at some time before it.
-        noticed = 0.0 if self.seen is None else now
-        return replace(self, seen=value, looked=now, first=self.first if self.due else noticed, until=now)
+        changed = now if sight.changed is None else sight.changed
+        noticed = 0.0 if self.seen is None else changed
+        return replace(looked, seen=sight.value, first=self.first if self.due else noticed, until=changed)
 
     def ask(self, run_key: str, reach: float) -> Memory:
         """A run was asked for: when it succeeds, everything up to `reach` is pulled."""

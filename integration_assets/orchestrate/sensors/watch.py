@@ -18,7 +18,7 @@ import dagster as dg
 from integration_assets.errors import IntegrationError, RescheduleError
 from integration_assets.orchestrate.automation import CATCH_UP, priority
 from integration_assets.orchestrate.partitions import latest_closed
-from integration_assets.orchestrate.sensors.memory import Memory, Outcome
+from integration_assets.orchestrate.sensors.memory import Memory, Outcome, Sighting
 from integration_assets.spec.partitions import Partitions
 
 BUDGET = 25.0
@@ -27,6 +27,7 @@ _RETRY_PATIENCE = 600.0
 _LONGEST_LEAVE = 86_400.0
 _A_RUN = 31
 _RANGE = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
+_TICK = timedelta(microseconds=1)
 _WILL_RETRY = "dagster/will_retry"
 _RUN_KEY = "dagster/run_key"
 
@@ -63,7 +64,8 @@ class Watch:
             return [], final
         keys: list[str] = []
         reached = final
-        for key in self.partitions.keys(self._since(memory, final), _moment(min(memory.until, final))):
+        last = _moment(min(memory.until, final)) + _TICK
+        for key in self.partitions.keys(self._since(memory, final), last):
             end = self.partitions.slice_of(key).end
             assert isinstance(end, datetime)  # noqa: S101 - a partition is closed on both sides
             is_there = end.timestamp() <= final or self.partitions.refresh is not None
@@ -79,8 +81,15 @@ class Watch:
         if memory.pulled is not None:
             return _moment(memory.pulled)
         key = latest_closed(self.partitions, _moment(final))
-        start = self.partitions.slice_of(key).start if key else None
-        return start if isinstance(start, datetime) else _moment(final - 1)
+        held = _moment(max(min(memory.until, final), self.partitions.origin.timestamp()))
+        starts = [self._start(one) for one in (key, self.partitions.key_of(held)) if one is not None]
+        return min(starts)
+
+    def _start(self, key: str) -> datetime:
+        assert self.partitions is not None  # noqa: S101 - as above
+        start = self.partitions.slice_of(key).start
+        assert isinstance(start, datetime)  # noqa: S101 - a partition is closed on both sides
+        return start
 
 
 def _moment(seconds: float) -> datetime:
@@ -116,8 +125,8 @@ class State:
         return json.dumps(asdict(self), separators=(",", ":"))
 
 
-Look = Callable[[Watch, str | None], str]
-"""What upstream shows of a watch now, given what it showed last. Raises `IntegrationError`."""
+Look = Callable[[Watch, Memory], Sighting]
+"""What upstream shows of a watch now, given what is remembered of it. Raises `IntegrationError`."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +172,7 @@ class Ticker:
                 return looked, None
             memory = state.watches[watch.name] = looked
         if not memory.due:
-            return "unchanged", None
+            return "nothing yet" if memory.seen is None else "unchanged", None
         if moment < memory.again:
             return f"the run failed {memory.failed} times; it is asked for again at {_moment(memory.again):%H:%M:%S} UTC", None
         ready = watch.ready(memory, moment)
@@ -179,7 +188,7 @@ class Ticker:
         if moment < state.leave:
             return f"the API asked to be left alone until {_moment(state.leave):%H:%M:%S} UTC"
         try:
-            return memory.look(self.look(watch, memory.seen), moment)
+            return memory.look(self.look(watch, memory), moment)
         except IntegrationError as error:
             if isinstance(error, RescheduleError) and error.retry_after:
                 state.leave = moment + min(error.retry_after, _LONGEST_LEAVE)
