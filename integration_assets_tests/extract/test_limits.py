@@ -31,7 +31,7 @@ from integration_assets_tests.inbox.postgres import postgres
 
 OK = page({"data": []})
 QUICK: dict[str, Any] = {"wait_initial": 0.001, "wait_max": 0.002}
-LATE = 0.25
+LATE = 0.5
 """Seconds by which a busy machine may note two arrivals closer together than they were sent."""
 
 
@@ -86,11 +86,13 @@ def test_processes_keep_the_rate_together(
     """Four processes with two threads each hold to one rate: no window has more than it, none ends with an error."""
     where = tmp_path if kind == "folder" else request.getfixturevalue("database")
     arrivals, script = noted
+    began = time.monotonic()
     with serve(script) as server:
         ended = crowd(server.url, where, {"rate": 60, "burst": 4}, processes=4, threads=2, pages=10)
     assert [one.error for one in ended] == [""] * 4
     assert len(arrivals) == 80
     assert within(arrivals, 60, 4)
+    assert max(arrivals) - began >= (80 - 4) / 60
     assert sum(one.queued for one in ended) > 0
 
 
@@ -131,7 +133,7 @@ def test_one_429_pauses_every_process(tmp_path: Path) -> None:
         go([second])
         ended = [told(process) for process in (first, second)]
     assert [one.pages for one in ended] == [1, 1]
-    assert all(arrival - arrivals[0] > 1 - LATE for arrival in arrivals[1:])
+    assert all(arrival - arrivals[0] > 0.75 for arrival in arrivals[1:])
     assert all(one.throttled > 0 for one in ended)
 
 
@@ -165,7 +167,7 @@ def test_the_api_s_own_budget_is_waited_for(tmp_path: Path) -> None:
                 next(resets)
             assert run.limits().api_left is None
     assert len(arrivals) == 2
-    assert arrivals[1] - arrivals[0] > 1 - LATE
+    assert arrivals[1] - arrivals[0] > 0.75
 
 
 def test_the_quota_of_a_day_is_shared_and_a_part_is_kept(tmp_path: Path) -> None:
@@ -359,18 +361,18 @@ def test_all_tries_of_a_page_have_one_time_limit() -> None:
         with pytest.raises(UpstreamUnavailableError, match="took too long"):
             run.get("/things")
         release.set()
-        assert 2 <= len(server.asked) <= 4
+        assert 1 <= len(server.asked) <= 4
 
 
 def test_waiting_for_a_turn_is_not_counted_as_the_api_s_time(tmp_path: Path) -> None:
     """A page whose turn comes later than its time limit is still asked for, with all of its time."""
-    limits = {**QUICK, "rate": 5, "burst": 1, "retry_timeout": 0.15}
+    limits = {**QUICK, "rate": 0.8, "burst": 1, "retry_timeout": 1}
     with serve(in_turn([OK])) as server, client(tmp_path, shop(server.url, limits)) as run:
-        for _ in range(4):
+        for _ in range(2):
             run.get("/things")
-        assert run.usage.queued > 0.3
+        assert run.usage.queued > 0
         assert run.usage.throttled == 0
-    assert len(server.asked) == 4
+    assert len(server.asked) == 2
 
 
 @pytest.mark.parametrize("limits", [{"rate": 0.001, "burst": 1}, {"concurrent": 1}, {"max_connections": 1}])
