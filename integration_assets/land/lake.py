@@ -10,6 +10,7 @@ from uuid import uuid4
 import pyarrow as pa
 from deltalake import DeltaTable, Field, Schema, WriterProperties
 from deltalake.exceptions import CommitFailedError, DeltaError
+from deltalake.schema import StructType
 
 from integration_assets.errors import LakeError, LakeNewerThanContractError, ReplanError, RescheduleError
 from integration_assets.land import reading
@@ -293,7 +294,8 @@ class LakeTable:
     def _create(self, wanted: Schema, schema: pa.Schema) -> None:
         DeltaTable.create(
             self.uri,
-            schema=wanted,
+            # deltalake 1.6 reads no statistics of the columns that follow a struct, so structs come last.
+            schema=Schema(sorted(wanted.fields, key=lambda field: isinstance(field.type, StructType))),
             storage_options=dict(self._store.options),
             configuration={
                 # The receipts are the audit: log entries are kept for a hundred years.

@@ -64,7 +64,8 @@ def written(column: Column) -> str:
 
 
 def _column(column: Column, contract: Contract, *, unique: bool) -> dg.TableColumn:
-    marks = {"field": written(column), "personal": column.pii, "masked": column.mask}
+    field = written(column)
+    marks = {"field": None if field == column.name else field, "personal": column.pii, "masked": column.mask}
     return dg.TableColumn(
         name=column.name,
         type=str(column.type),

@@ -17,6 +17,7 @@ from integration_assets_tests.land.parity.conftest import Pair
 MERGE = Target("shop", "orders", CONTRACT, {}, ("id",), "at", "merge", tombstones=True)
 APPEND = replace(MERGE, disposition="append", tombstones=False)
 REPLACE = replace(APPEND, disposition="replace")
+HISTORY = replace(MERGE, disposition="history")
 
 
 def alike(pair: Pair, target: Target, since: CursorValue | None = None) -> bool:
@@ -127,6 +128,19 @@ def test_a_replaced_table_is_the_newest_snapshot(pair: Pair) -> None:
     assert alike(pair, REPLACE)
     change(pair, REPLACE, "UPDATE {table} SET id = 'a' WHERE id = 'c'")
     assert not alike(pair, REPLACE)
+
+
+def test_a_history_has_each_version_that_is_no_deletion(pair: Pair) -> None:
+    """A row a version, over merges in any order; a deletion ends a range and has no row of its own."""
+    land(pair.table(), [row("a", 3), row("b", 1), row("b", 2, deleted=True)], days(0, 4))
+    merge(pair, HISTORY)
+    land(pair.table(), [row("a", 1), row("a", 3, 9, extracted=101), row("b", 4), row("x", 4, deleted=True)], days(4, 5))
+    merge(pair, HISTORY)
+    assert pair.warehouse.fingerprint(HISTORY).rows == 4
+    assert alike(pair, HISTORY)
+    assert alike(pair, HISTORY, day(2))
+    change(pair, HISTORY, "DELETE FROM {table} WHERE id = 'b' AND _is_current")
+    assert not alike(pair, HISTORY)
 
 
 def test_every_type_that_a_key_may_have_is_hashed_alike(pair: Pair) -> None:
