@@ -154,7 +154,10 @@ def _by_part(stream: Stream, items: Sequence[Item]) -> dict[Part, list[Item]]:
         wider = next((other for other in parts if other != part and part.first in other), None)
         if wider is not None:
             parts[wider] = sorted([*parts[wider], *parts.pop(part)], key=lambda item: item.seq)
-    return parts
+    if stream.tenants is None:
+        return parts
+    # A partition is one tenant's then, and an event does not say whose it is: all tenants are asked, for the days' range.
+    return {_whole(stream.partitions, part): items for part, items in parts.items()}
 
 
 def _partitions(stream: Stream, partitions: Partitions, item: Item) -> Part:
@@ -165,6 +168,16 @@ def _partitions(stream: Stream, partitions: Partitions, item: Item) -> Part:
     assert isinstance(start, datetime)  # noqa: S101 - a partition is closed on both sides
     reaches_back = moment - _lookback(stream) < start and start > partitions.origin
     return Part(partitions.key_of(start - _TICK) if reaches_back else key, key)
+
+
+def _whole(partitions: Partitions, part: Part) -> Part:
+    """The range of the part's partitions."""
+    assert part.first is not None  # noqa: S101 - of a partitioned stream
+    assert part.last is not None  # noqa: S101 - as above
+    start, end = partitions.slice_of(part.first).start, partitions.slice_of(part.last).end
+    assert isinstance(start, datetime)  # noqa: S101 - a partition is closed on both sides
+    assert isinstance(end, datetime)  # noqa: S101 - as above
+    return Part(start=start, end=end)
 
 
 def _late(stream: Stream, item: Item) -> bool:

@@ -16,8 +16,8 @@ from integration_assets.spec.receipt import Receipt
 _PAGE = 200
 
 
-def receipt_of(event: dg.AssetMaterialization | None) -> Receipt | None:
-    """The receipt that a materialization carries; None for one without."""
+def receipt_of(event: dg.AssetMaterialization | dg.AssetObservation | None) -> Receipt | None:
+    """The receipt that a materialization, or an observation, carries; None for one without."""
     value: Any = event.metadata.get("receipt") if event else None
     return Receipt.from_json(json.dumps(value.value)) if value else None
 

@@ -13,6 +13,8 @@ from integration_assets.inbox import drain
 from integration_assets.inbox.event import Event
 from integration_assets.inbox.store import Inbox, open_inbox
 from integration_assets.orchestrate import build
+from integration_assets.spec import Events, Stripe, Webhook
+from integration_assets_tests.flow.accounts import START, Accounts
 from integration_assets_tests.inbox.dagster import Daemon
 from integration_assets_tests.inbox.upstream import source
 from integration_assets_tests.orchestrate.conftest import make_bench
@@ -124,6 +126,29 @@ def test_an_event_that_comes_during_the_run_leads_to_another(daemon: Daemon, sho
         daemon.run(daemon.tick())
     assert states(inbox) == {"acknowledged": 3}
     assert rows(daemon, "returns") == [("a", 2)]
+
+
+@pytest.mark.parametrize("daily", [True, False], ids=["by day", "without days"])
+def test_the_tenants_of_a_stream_are_all_asked(tmp_path: Path, inbox: Inbox, *, daily: bool) -> None:
+    """An event does not say whose it is; by the API's own clock, of a day that is over and of the one that is open."""
+    accounts = Accounts(tmp_path)
+    accounts.fill()
+    accounts.now += timedelta(hours=13)
+    events = Events(via=Webhook(signature=Stripe(secret="SHOP_HOOK")), streams={"*": "orders"})
+    with accounts.served(), dg.DagsterInstance.ephemeral(tempdir=str(tmp_path)) as instance:
+        described = accounts.source(accounts.daily() if daily else accounts.stream()).changed(events=events)
+        daemon = Daemon(make_bench(described, tmp_path, instance), "accounts_inbox")
+        accounts.orders["us"][3]["amount"] = 77_777
+        accounts.orders["eu"].append(accounts.order("eu", 10))
+        received = datetime.now(UTC) - timedelta(seconds=2)
+        for day in (3, 10):
+            inbox.put([Event("accounts", f"evt_{day}", "t", ("orders",), START + timedelta(days=day, hours=12), received)])
+        assert daemon.run(daemon.tick()) == [True, True]
+        daemon.tick()
+        assert states(inbox) == {"acknowledged": 2}
+        landed = {(account, id_): amount for account, id_, amount in accounts.rows()}
+        assert landed["us", 4] == 77_777
+        assert ("eu", 11) in landed
 
 
 def test_events_of_a_failed_run_wait_again(daemon: Daemon, shop: Shop, inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,11 @@ _RETRY = 600.0
 """Seconds in which Dagster begins the retry of a run that it means to retry."""
 _RUN_KEY, _WILL_RETRY, _PARTITION = "dagster/run_key", "dagster/will_retry", "dagster/partition"
 _RANGE = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
-_EVENTS = {dg.DagsterEventType.ASSET_MATERIALIZATION, dg.DagsterEventType.STEP_SUCCESS}
+_EVENTS = {
+    dg.DagsterEventType.ASSET_MATERIALIZATION,
+    dg.DagsterEventType.ASSET_OBSERVATION,  # of part of a partition
+    dg.DagsterEventType.STEP_SUCCESS,
+}
 _SHOWN = 3
 
 
@@ -103,7 +107,7 @@ def _landed(instance: dg.DagsterInstance, source: Source, run_id: str) -> dict[s
     while more:
         page = instance.get_records_for_run(run_id, cursor, _EVENTS, limit=1000)
         for record in page.records:
-            made, event = record.asset_materialization, record.event_log_entry.dagster_event
+            made, event = record.asset_event, record.event_log_entry.dagster_event
             receipt = receipt_of(made) if made else None
             if made and receipt and made.asset_key in of_key:
                 receipts.setdefault(of_key[made.asset_key], []).append(receipt)
