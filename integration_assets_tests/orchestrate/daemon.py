@@ -6,7 +6,10 @@ The loops of backfills, of the queue and of sensors are the daemon's own functio
 from __future__ import annotations
 
 import logging
+import os
+import re
 import shutil
+import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,6 +23,7 @@ from dagster._core.execution.backfill import PartitionBackfill
 from dagster._core.test_utils import create_test_daemon_workspace_context
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import ModuleTarget
+from dagster._daemon.auto_run_reexecution.event_log_consumer import EventLogConsumerDaemon
 from dagster._daemon.backfill import execute_backfill_iteration
 from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import QueuedRunCoordinatorDaemon
 from dagster._daemon.sensor import execute_sensor_iteration
@@ -28,6 +32,7 @@ from dagster_graphql.test.utils import execute_dagster_graphql
 ROOT = Path(__file__).parents[2]
 LOCATION = "live"
 _LIMIT = 240.0
+_PID = re.compile(r"pid: (\d+)")
 _LAUNCH = """mutation($params: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $params) {
   __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }"""
 _CANCEL = """mutation($id: String!) { cancelPartitionBackfill(backfillId: $id) {
@@ -46,9 +51,10 @@ class Daemon:
     workspace: WorkspaceProcessContext
 
     def turn(self, *, sensors: bool = False) -> None:
-        """Backfills, the queue, and sensors where they are wanted. Raises what went wrong in a loop."""
+        """Retries, backfills, the queue, and sensors where they are wanted. Raises what went wrong in a loop."""
         log = logging.getLogger("daemon")
         loops: list[Iterator[Any]] = [
+            iter(EventLogConsumerDaemon(interval_seconds=1).run_iteration(self.workspace)),
             iter(execute_backfill_iteration(self.workspace, log)),
             iter(QueuedRunCoordinatorDaemon(interval_seconds=1).run_iteration(self.workspace)),
         ]
@@ -89,16 +95,21 @@ class Daemon:
         found = self._ask(_RUN, {"params": {"selector": selector, "mode": "default", "executionMetadata": metadata}})
         return str(found["run"]["runId"])
 
+    def kill(self, run_id: str) -> None:
+        """End the run's process as the system does when memory is short."""
+        (pid,) = {int(found) for entry in self.instance.all_logs(run_id) for found in _PID.findall(entry.user_message)}
+        os.kill(pid, signal.SIGKILL)
+
     def status(self, backfill: str) -> str:
         """`REQUESTED`, `CANCELED`, `COMPLETED_SUCCESS`, …."""
         found = self.instance.get_backfill(backfill)
         assert isinstance(found, PartitionBackfill)
         return found.status.value
 
-    def runs(self, *, started: bool = False, **tags: str) -> list[dg.DagsterRun]:
-        """The runs with these tags, `_` for `/`; those that are under way where `started`."""
+    def runs(self, tag: str, value: str, *, started: bool = False) -> list[dg.DagsterRun]:
+        """The runs with a tag, the newest first; only those that are under way where `started`."""
         statuses = [dg.DagsterRunStatus.STARTED] if started else []
-        return self.instance.get_runs(dg.RunsFilter(tags={k.replace("_", "/", 1): v for k, v in tags.items()}, statuses=statuses))
+        return list(self.instance.get_runs(dg.RunsFilter(tags={tag: value}, statuses=statuses)))
 
     def events(self, key: dg.AssetKey) -> list[dg.AssetMaterialization]:
         """The asset's materializations in the order they were recorded."""

@@ -7,8 +7,12 @@ from threading import Event
 
 import dagster as dg
 import pytest
+from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 
 from integration_assets.orchestrate import build
+from integration_assets.orchestrate.attempts import CATCH_UP_TAG
+from integration_assets.orchestrate.partitions import partitions_def
+from integration_assets.spec import Stream
 from integration_assets_tests.orchestrate.daemon import Daemon, daemon
 from integration_assets_tests.orchestrate.live import sources, stores
 from integration_assets_tests.orchestrate.running import LAKE, WAREHOUSE, Bench, partitions, value
@@ -16,8 +20,11 @@ from integration_assets_tests.orchestrate.shop import KEY, Shop
 
 LATE = dg.AssetKey(["late", "orders"])
 SUCCESS, CANCELED = "COMPLETED_SUCCESS", "CANCELED"
-# Dagster's own mutations call what it deprecates.
-pytestmark = pytest.mark.filterwarnings("ignore:Function `AssetSelection.sources`:DeprecationWarning")
+# Dagster's own mutations and loops call what Dagster and Python deprecate.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Function `AssetSelection.sources`:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:The 'warn' method:DeprecationWarning"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +45,15 @@ def live(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemo
         yield running
 
 
+def in_progress(live: Daemon, key: dg.AssetKey, stream: Stream) -> set[str]:
+    """The partitions that the catalogue shows as being pulled."""
+    assert stream.partitions is not None
+    made = partitions_def(stream.partitions)
+    status = get_and_update_asset_status_cache_value(live.instance, key, made)
+    assert status is not None
+    return set(status.deserialize_in_progress_partition_subsets(made).get_partition_keys())
+
+
 def days(*numbers: int) -> list[str]:
     """Days of March 2024."""
     return [f"2024-03-{number:02}" for number in numbers]
@@ -51,13 +67,13 @@ def test_a_backfill_is_cancelled_and_resumed_beside_the_night(live: Daemon, shop
     backfill = live.backfill([LAKE, WAREHOUSE], wanted)
     live.until(lambda: Counter(shop.asked) >= Counter(days(1, 2, 4, 5)))
 
-    under_way = live.runs(started=True, dagster_backfill=backfill)
-    assert len(live.runs(dagster_backfill=backfill)) == 3
+    under_way = live.runs("dagster/backfill", backfill, started=True)
+    assert len(live.runs("dagster/backfill", backfill)) == 3
     assert len(under_way) == 2, "the limit for backfills leaves room"
     night = live.launch("shop_sync", {"dagster/priority": "10"})
     live.until(lambda: (run := live.instance.get_run_by_id(night)) is not None and run.is_finished)
     assert live.instance.get_run_by_id(night).status is dg.DagsterRunStatus.SUCCESS  # type: ignore[union-attr]
-    assert len(live.runs(started=True, dagster_backfill=backfill)) == 2
+    assert len(live.runs("dagster/backfill", backfill, started=True)) == 2
     done = [event.partition for event in live.events(LAKE) if str(event.partition) < "2025"]
     assert sorted(map(str, done)) == days(1, 4), "an event as each day commits"
 
@@ -75,34 +91,24 @@ def test_a_backfill_is_cancelled_and_resumed_beside_the_night(live: Daemon, shop
     assert all(partition == named for partition, named in metadata.items())
 
 
-def test_the_daemon_catches_up(live: Daemon, shop: Shop) -> None:
-    """The sensor's own run, queued and launched by the daemon, pulls the days that were missed, and marks them while it does."""
-    late = sources()[1]
-    assert late.stream("orders").partitions is not None
-    held = Event()
-    seen: list[set[str]] = []
-
-    def look() -> None:
-        from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
-
-        from integration_assets.orchestrate.partitions import partitions_def
-
-        made = partitions_def(late.stream("orders").partitions)  # type: ignore[arg-type]
-        status = get_and_update_asset_status_cache_value(live.instance, LATE, made)
-        assert status is not None
-        seen.append(set(status.deserialize_in_progress_partition_subsets(made).get_partition_keys()))
-
+def test_the_daemon_catches_up_over_a_kill(live: Daemon, shop: Shop) -> None:
+    """The sensor's own run pulls the days that were missed and marks them; its process is killed, and the next goes on."""
+    late, warehouse = sources()[1], dg.AssetKey(["warehouse", "late", "orders"])
     assert Bench(build([late], {"stores": stores()}), live.instance, stores()).run(LATE, partition="2024-03-01").success
     shop.asked.clear()
-    shop.held = {"2024-03-02": held}
-    live.until(lambda: shop.asked == days(2), sensors=True)
-    look()
-    held.set()
-    live.until(lambda: len(live.events(LATE)) == 4)
+    held = Event()
+    shop.held = {"2024-03-03": held}
+    live.until(lambda: shop.asked == days(2, 3), sensors=True)
+    live.until(lambda: len(live.events(LATE)) == 2)
+    assert in_progress(live, LATE, late.stream("orders")) == set(days(3, 4))
 
-    assert seen == [set(days(2, 3, 4))]
-    assert partitions(live.events(LATE)) == days(1, 2, 3, 4)
-    (run,) = [run for run in live.instance.get_runs() if "integration_assets/catch_up" in run.tags]
-    live.until(lambda: (found := live.instance.get_run_by_id(run.run_id)) is not None and found.is_finished)
-    assert value(live.events(dg.AssetKey(["warehouse", "late", "orders"]))[-1], "dagster/row_count") == 12
-    assert run.tags["dagster/priority"] == "5"
+    (first,) = live.runs(CATCH_UP_TAG, "late.orders")
+    live.kill(first.run_id)
+    held.set()
+    live.until(lambda: len(live.events(warehouse)) == 1)
+    again, _ = live.runs(CATCH_UP_TAG, "late.orders")
+    assert again.parent_run_id == first.run_id
+    live.until(lambda: (found := live.instance.get_run_by_id(again.run_id)) is not None and found.is_finished)
+    assert live.instance.get_run_by_id(first.run_id).status is dg.DagsterRunStatus.FAILURE  # type: ignore[union-attr]
+    assert partitions(live.events(LATE)) == days(1, 2, 2, 3, 4)
+    assert value(live.events(warehouse)[-1], "dagster/row_count") == 12
