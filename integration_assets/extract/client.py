@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from hashlib import blake2b
@@ -29,6 +29,7 @@ from integration_assets.errors import (
 from integration_assets.extract.auth import Credential, CredentialTransport, origin, resolve, same_origin, show
 from integration_assets.extract.body import in_time, read_body, read_start
 from integration_assets.extract.limits import Limiter, LimitsView, MemoryStore, Store
+from integration_assets.extract.message import Request, Response
 from integration_assets.extract.retry import NameLookupError, Retries, ThrottledError, call_with_retries
 from integration_assets.extract.status import EXAMINED, connection_error, excerpt, status_error, throttled_page
 from integration_assets.extract.usage import Usage
@@ -46,46 +47,6 @@ _Text = TypeVar("_Text", str, bytes)
 for _name in ("hpack", "httpcore"):
     if logging.getLogger(_name).level == logging.NOTSET:
         logging.getLogger(_name).setLevel(logging.INFO)
-
-
-@dataclass(frozen=True, slots=True)
-class _Request:
-    """What is asked, the same at every try. `with_body`: the answer's body is wanted, not only its headers."""
-
-    method: str
-    url: httpx.URL
-    headers: Mapping[str, str]
-    content: bytes | None
-    page_token: bool
-    with_body: bool
-
-    @property
-    def asked(self) -> str:
-        """Method and path, for errors."""
-        return f"{self.method} {self.url.path}"
-
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    """An answer that may be a page: status 200, 203, 204 or 304.
-
-    headers : names in any case.
-    body    : bytes after decompression.
-    url     : where it came from after redirects, without the credential.
-    """
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-    url: str
-
-    def link(self, rel: str) -> str | None:
-        """The target of the `Link` header's `rel` (RFC 8288), as it is written there; None when there is none."""
-        links = httpx.Response(200, headers={"link": self.headers.get("link", "")}).links
-        for link in links.values():
-            if rel.lower() in link.get("rel", "").lower().split():
-                return link["url"]
-        return None
 
 
 class SourceClient:
@@ -128,7 +89,7 @@ class SourceClient:
         wire = httpx.HTTPTransport(
             http2=True,
             limits=httpx.Limits(max_connections=limits.max_connections, max_keepalive_connections=limits.max_connections),
-            proxy=self._proxy(),
+            proxy=_proxy(self._base),
         )
         self._http = httpx.Client(
             transport=CredentialTransport(wire, self._home, self.credential),
@@ -244,14 +205,14 @@ class SourceClient:
         content: bytes | None = None,
     ) -> Response:
         try:
-            request = _Request(method, self._target(url, params), headers or {}, content, page_token, with_body)
+            request = Request(method, self._target(url, params), headers or {}, content, page_token, with_body)
             limits = self.source.limits
             return call_with_retries(limits, lambda retries: self._try(request, retries), self._waiting, self._limiter.may_retry)
         except IntegrationError as error:
             error.at(self.source.name, stream)
             raise
 
-    def _try(self, request: _Request, retries: Retries) -> Response:
+    def _try(self, request: Request, retries: Retries) -> Response:
         """One try; all runs are told what came of it."""
         try:
             answer = self._follow(request, retries)
@@ -298,7 +259,7 @@ class SourceClient:
             f"the API gave a link that is no URL: {self.credential.redact(str(error))}", remedy="Ask the API's owner."
         )
 
-    def _follow(self, request: _Request, retries: Retries) -> Response:
+    def _follow(self, request: Request, retries: Retries) -> Response:
         """Send, and follow redirects within the origin by hand."""
         for _ in range(_MAX_REDIRECTS + 1):
             answer = self._send(request, retries)
@@ -318,7 +279,7 @@ class SourceClient:
             request = replace(request, url=self.credential.clean(there))
         raise ResponseError(f"{request.asked} redirects more than {_MAX_REDIRECTS} times", remedy="Check the stream's path.")
 
-    def _page(self, request: _Request, answer: Response) -> Response:
+    def _page(self, request: Request, answer: Response) -> Response:
         """The answer, if it may be a page; else what it says is raised."""
         limits = self.source.limits
         if answer.status in _PAGES:
@@ -335,7 +296,7 @@ class SourceClient:
             page_token=request.page_token,
         )
 
-    def _send(self, request: _Request, retries: Retries) -> Response:
+    def _send(self, request: Request, retries: Retries) -> Response:
         """Wait for a turn and send. What is waited is not counted against the retries' time."""
         patience = self.source.limits.pool_timeout
         began = monotonic()
@@ -352,7 +313,7 @@ class SourceClient:
         finally:
             self._connections.release()
 
-    def _exchange(self, request: _Request, seconds: float) -> Response:
+    def _exchange(self, request: Request, seconds: float) -> Response:
         """One request, its body read within the limits. Raises `TransientError` when no whole answer comes in time."""
         if self._http is None:
             message = "the client is not open: use it in a with statement"
@@ -388,9 +349,10 @@ class SourceClient:
     def _count_wire(self, size: int) -> None:
         self.usage.add(wire_bytes=size)
 
-    def _proxy(self) -> str | None:
-        """The environment's proxy for this host: httpx does not look it up once it is given a transport."""
-        if proxy_bypass(self._base.host):
-            return None
-        proxies = getproxies()
-        return proxies.get(self._base.scheme) or proxies.get("all")
+
+def _proxy(base: httpx.URL) -> str | None:
+    """The environment's proxy for this host: httpx does not look it up once it is given a transport."""
+    if proxy_bypass(base.host):
+        return None
+    proxies = getproxies()
+    return proxies.get(base.scheme) or proxies.get("all")
