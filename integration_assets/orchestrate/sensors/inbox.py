@@ -11,6 +11,7 @@ import dagster as dg
 
 from integration_assets.inbox.drain import STUCK, Seen, Settled, Wanted, request, settle
 from integration_assets.inbox.store import Inbox, open_inbox
+from integration_assets.orchestrate.automation import CATCH_UP, priority, runs_by_itself
 from integration_assets.orchestrate.history import receipt_of
 from integration_assets.orchestrate.modes import FROM, MODE, TO, Mode
 from integration_assets.orchestrate.specs import lake_key, warehouse_key
@@ -44,7 +45,7 @@ def inbox_sensor(source: Source) -> dg.SensorDefinition | None:
         name=f"{source.name}_inbox",
         asset_selection=dg.AssetSelection.assets(*keys),
         minimum_interval_seconds=INTERVAL,
-        default_status=dg.DefaultSensorStatus.STOPPED,
+        default_status=dg.DefaultSensorStatus.RUNNING if runs_by_itself() else dg.DefaultSensorStatus.STOPPED,
         description=f"Pulls what the events of {source.name} hint at, and acknowledges them once it has landed.",
         tags={"source": source.name},
     )
@@ -67,7 +68,7 @@ def inbox_sensor(source: Source) -> dg.SensorDefinition | None:
 def run_request(source: Source, wanted: Wanted) -> dg.RunRequest:
     """The run; its key is the batch, by which it is found again."""
     streams = [source.stream(name) for name in wanted.streams]
-    tags, part = {"source": source.name}, wanted.part
+    tags, part = {"source": source.name, **priority(CATCH_UP)}, wanted.part
     # As tags, and not as a partition key: that must be of a partition which is over.
     if part.first is not None and part.last is not None:
         same = part.first == part.last
