@@ -140,11 +140,13 @@ class Tick:
         if self.source.clock_path is None or not any(stream.partitions for stream in self.source.streams):
             return datetime.fromtimestamp(self.wall(), UTC)
         from integration_assets.extract.client import SourceClient
+        from integration_assets.extract.limits import open_store
         from integration_assets.extract.probe import brief
 
         settings = self.stores.settings()
         located = brief(settings.locate(self.source))
-        with SourceClient(located, settings.secrets_for(located)) as client:
+        secrets = settings.secrets_for(located)
+        with open_store(settings.limits_uri) as limits, SourceClient(located, secrets, store=limits) as client:
             return client.now()
 
     def _look(self, stream: Stream, now: datetime, busy: UnderWay, after: datetime | None) -> Found:
