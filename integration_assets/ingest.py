@@ -104,25 +104,23 @@ def ingest(feed: Feed, job: Job, watch: Watch = lambda _: None) -> Receipt:
 
     Raises the errors of `integration_assets.errors`; whatever is raised, nothing of the slice was committed.
     """
-    stream, schema = feed.stream, lake_schema(feed.contract, _tenant_column(feed.stream))
-    gate = Gate(feed.contract, _required(stream), stream.key)
+    stream, schema, gate = feed.stream, schema_of(feed), gate_of(feed)
     count, used, digest = Progress(stream.name, job), feed.client.usage.snapshot(), hashlib.sha256()
     pages = 1 if job.dry_run else None
     reading = reading_of(feed.client, feed.source, stream, feed.contract, job.slice, etag=_etag(feed, job), max_pages=pages)
     if not job.dry_run:
         feed.table.prepare(schema)
-    seen = _seen(feed, job)
+    seen = seen_before(feed, job.slice if job.skip_known else None)
 
     with feed.table.writer(schema) as writer:
         for batch in batches(_watched(reading, feed, count, watch)):
             mine = inside(batch, stream.cursor.field, job.slice) if stream.cursor else batch
             fresh = seen.fresh(mine)
-            accepted, found = gate.check(fresh)
-            stored = feed.mask(accepted)
-            rejects = [_clean(reject, feed.client) for reject in found]
+            accepted, stored, rejects = judge(feed, gate, fresh)
             if not job.dry_run:
+                name, contract = feed.source.name, feed.contract.hash
                 feed.quarantine.add(
-                    feed.source.name, stream.name, rejects, job.slice, job.run_id, feed.contract.hash, job.partition
+                    name, stream.name, rejects, job.slice, job.run_id, contract, job.partition, pulled_at=count.began
                 )
                 writer.write(stamp(stored, count.began, job.run_id))
             _count(count, batch, mine, fresh, accepted, rejects, stream)
@@ -143,6 +141,22 @@ def ingest(feed: Feed, job: Job, watch: Watch = lambda _: None) -> Receipt:
         return feed.table.commit(
             writer, receipt, covered, job.base, stream.origin, etag=receipt.etag, content_hash=receipt.content_hash
         )
+
+
+def schema_of(feed: Feed) -> pa.Schema:
+    """The columns of the stream's lake table."""
+    return lake_schema(feed.contract, _tenant_column(feed.stream))
+
+
+def gate_of(feed: Feed) -> Gate:
+    """The stream's gate."""
+    return Gate(feed.contract, _required(feed.stream), feed.stream.key)
+
+
+def judge(feed: Feed, gate: Gate, batch: Batch) -> tuple[pa.Table, pa.Table, list[Reject]]:
+    """A batch's good rows, the same as they are stored, and the records that are turned away, without a credential in them."""
+    accepted, found = gate.check(batch)
+    return accepted, feed.mask(accepted), [_clean(reject, feed.client) for reject in found]
 
 
 def batches(pages: Iterable[Batch], rows: int = BATCH_ROWS, size: int = BATCH_BYTES) -> Iterator[Batch]:
@@ -170,12 +184,12 @@ def _watched(reading: AnyReading, feed: Feed, count: Progress, watch: Watch) -> 
         yield page
 
 
-def _seen(feed: Feed, job: Job) -> Seen:
-    """What counts as seen when the slice begins: nothing, or what the lake has of it."""
+def seen_before(feed: Feed, known: Slice | None) -> Seen:
+    """What counts as seen to begin with: nothing, or what the lake has of the slice `known`."""
     columns = [*feed.contract.arrow_schema.names, DELETED]
     seen = Seen(_identity(feed.stream), columns, row_hashes, as_stored=feed.mask)
-    if job.skip_known and feed.stream.cursor and _identity(feed.stream):
-        for rows in feed.table.known(columns, feed.stream.cursor.field, job.slice, _tenant_column(feed.stream)):
+    if known is not None and feed.stream.cursor and _identity(feed.stream):
+        for rows in feed.table.known(columns, feed.stream.cursor.field, known, _tenant_column(feed.stream)):
             seen.add(rows)
     return seen
 
@@ -202,7 +216,7 @@ def _count(
     count.duplicate += mine.table.num_rows - fresh.table.num_rows
     count.accepted += accepted.num_rows
     count.rejected += len(rejects)
-    for reason in (_valueless(reason) for reject in rejects for reason in reject.reasons):
+    for reason in (valueless(reason) for reject in rejects for reason in reject.reasons):
         if len(count.reasons) < _REASONS and reason not in count.reasons:
             count.reasons.append(reason)
     count.tombstones += pc.sum(accepted.column(DELETED)).as_py() or 0
@@ -240,7 +254,7 @@ def _clean(reject: Reject, client: Client) -> Reject:
     return Reject(client.redact(reject.payload), reasons, reject.key)
 
 
-def _valueless(reason: str) -> str:
+def valueless(reason: str) -> str:
     """A reason without the record's value: receipts are kept for years, and a record may have to be forgotten."""
     return reason.partition(", got ")[0]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from uuid import uuid4
 
@@ -12,11 +12,11 @@ from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError, DeltaError
 
 from integration_assets.errors import LakeError, ReplanError, RescheduleError, SliceTakenError
-from integration_assets.land.state import Entry, LakeState, entries, newer, properties, read_state
+from integration_assets.land.state import ONCE, Entry, LakeState, entries, newer, properties, read_state
 from integration_assets.land.store import Store
 from integration_assets.land.writer import DataFile
 from integration_assets.spec.cursor import CursorValue, Slice, finish, watermark
-from integration_assets.spec.receipt import Receipt
+from integration_assets.spec.receipt import REPLAYED, Receipt
 
 _TRIES = 30
 _LONGEST_PAUSE = 1.0
@@ -24,7 +24,10 @@ _LONGEST_PAUSE = 1.0
 
 @dataclass(frozen=True)
 class Proposal:
-    """What is to be committed. `ticket` names this one commit, so that it is recognised whatever the store answered."""
+    """What is to be committed. `ticket` names this one commit, so that it is recognised whatever the store answered.
+
+    once : names of what the commit lands, no more than once for good: a commit that has one of them already refuses it.
+    """
 
     files: Sequence[DataFile]
     receipt: Receipt
@@ -33,6 +36,7 @@ class Proposal:
     etag: str | None
     content_hash: str | None
     ticket: str
+    once: Collection[str] = ()
 
 
 def ticket() -> str:
@@ -53,6 +57,10 @@ def commit(store: Store, proposal: Proposal, base: LakeState) -> Receipt:
         mine = _settle(store, table.version(), state, base, proposal)
         if mine:
             return mine
+        if proposal.once and landed_once(store, table.version()) & set(proposal.once):
+            raise SliceTakenError(
+                "another run landed some of these records meanwhile; nothing of this run was", remedy="Try again."
+            )
         try:
             _write(table, state, proposal)
         except CommitFailedError:
@@ -75,21 +83,29 @@ def _write(table: DeltaTable, state: LakeState, proposal: Proposal) -> None:
     finished = finish(state.finished, proposal.slice) if proposal.slice is not None else state.finished
     tenant = proposal.receipt.tenant
     mark = watermark(finished, proposal.origin, tenant)
+    # Records that are landed once more say nothing of what the API has now: its ETag stays as it is.
+    replayed = proposal.receipt.outcome == REPLAYED
+    etag, content = (state.etag, state.content_hash) if replayed else (proposal.etag, proposal.content_hash)
     receipt = replace(
         proposal.receipt,
         watermark_before=Slice(watermark(state.finished, proposal.origin, tenant)).to_json()[0],
         watermark_after=Slice(mark).to_json()[0],
         files=tuple(file.path for file in proposal.files),
-        etag=proposal.etag,
-        content_hash=proposal.content_hash,
+        etag=etag,
+        content_hash=content,
     )
-    after = LakeState(None, state.sequence + 1, finished, proposal.etag, proposal.content_hash, receipt)
+    after = LakeState(None, state.sequence + 1, finished, etag, content, receipt)
     table.create_write_transaction(
         [file.add() for file in proposal.files],
         mode="append",
         schema=table.schema(),
-        commit_properties=properties(after, proposal.ticket, mark, tenant),
+        commit_properties=properties(after, proposal.ticket, mark, tenant, proposal.once),
     )
+
+
+def landed_once(store: Store, version: int) -> set[str]:
+    """The names that commits up to `version` landed once and for good."""
+    return {app.removeprefix(ONCE) for app in store.transactions(version) if app.startswith(ONCE)}
 
 
 def _settle(store: Store, version: int, state: LakeState, base: LakeState, proposal: Proposal) -> Receipt | None:
@@ -122,7 +138,12 @@ def _landed(store: Store, after: int, name: str) -> Receipt | None:
 
 
 def _clash(winner: Receipt, proposal: Proposal) -> bool:
-    """Whether another run's receipt covers some of our slice. Snapshots, which have no slice, clash with all of their tenant."""
+    """Whether another run's receipt covers some of our slice. Snapshots, which have no slice, clash with all of their tenant.
+
+    Replayed records are of no slice: what keeps them from landing twice are their names.
+    """
+    if REPLAYED in {winner.outcome, proposal.receipt.outcome}:
+        return False
     if winner.tenant != proposal.receipt.tenant:
         return False
     return proposal.slice is None or Slice.from_json(winner.slice, winner.tenant).overlaps(proposal.slice)

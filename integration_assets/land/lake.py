@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from uuid import uuid4
 
@@ -14,7 +14,7 @@ from deltalake.schema import StructType
 
 from integration_assets.errors import LakeError, LakeNewerThanContractError, ReplanError, RescheduleError
 from integration_assets.land import reading
-from integration_assets.land.committing import Proposal, commit, ticket
+from integration_assets.land.committing import Proposal, commit, landed_once, ticket
 from integration_assets.land.gcs import StorageClients, check_bucket, is_bucket
 from integration_assets.land.pinned import PinnedStore
 from integration_assets.land.reading import LakeFile
@@ -162,12 +162,14 @@ class LakeTable:
         origin: CursorValue | None,
         etag: str | None = None,
         content_hash: str | None = None,
+        once: Collection[str] = (),
     ) -> Receipt:
         """Commit the files, `slice_` as finished, and the receipt, atomically; returns the receipt as committed.
 
         slice_ : None for a stream without a cursor; the finished ranges stay as they are.
         base   : the state the slice was planned on.
         origin : where the stream's history begins, for the watermark.
+        once   : names of what lands, which no other commit may land again, ever.
         Raises `SliceTakenError` when another run committed an overlapping slice since `base`; our files are then deleted.
         """
         files = source.finish() if isinstance(source, Writer) else source
@@ -175,11 +177,16 @@ class LakeTable:
             # From here on a failure may hide a commit that happened; deleting its files would lose rows.
             source.keep()
         try:
-            return commit(self._store, Proposal(files, receipt, slice_, origin, etag, content_hash, ticket()), base)
+            return commit(self._store, Proposal(files, receipt, slice_, origin, etag, content_hash, ticket(), once), base)
         except ReplanError:
             for file in files:
                 self._store.delete(file.path)
             raise
+
+    def once(self) -> set[str]:
+        """The names that commits landed once and for good."""
+        table = self._store.open()
+        return set() if table is None else landed_once(self._store, table.version())
 
     def append(self, writer: Writer) -> None:
         """Commit the writer's files with no slice, watermark or receipt. For tables that are not a stream's."""

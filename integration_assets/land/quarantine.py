@@ -1,47 +1,31 @@
 """Records that could not become rows, kept whole until the contract or the data is mended.
 
 One Delta table per stream at `<uri>/_quarantine/<source>__<stream>`: streams that fail at the same time do not race on one
-log, and each can be compacted, vacuumed or erased by itself.
+log, and each can be compacted, vacuumed or erased by itself. Its rows are only added, never changed: see `quarantine_rows`.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import reduce
 from itertools import islice
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from integration_assets.errors import SpecError
+from integration_assets.land.entries import Entry, State, Where, count_states, fold
 from integration_assets.land.lake import Lake, LakeTable
+from integration_assets.land.quarantine_rows import REJECTED, SCHEMA, Action, action_row, ends, identity, rejection
 from integration_assets.spec.cursor import Slice
 from integration_assets.spec.records import Reject
 
-_TIME = pa.timestamp("us", "UTC")
-SCHEMA = pa.schema(
-    [
-        ("identity", pa.string()),
-        ("source", pa.string()),
-        ("stream", pa.string()),
-        ("payload", pa.binary()),
-        ("preview", pa.string()),
-        ("reasons", pa.list_(pa.string())),
-        ("key", pa.string()),
-        ("slice_start", pa.string()),
-        ("slice_end", pa.string()),
-        ("partition", pa.string()),
-        ("tenant", pa.string()),
-        ("run_id", pa.string()),
-        ("contract_hash", pa.string()),
-        ("rejected_at", _TIME),
-    ]
-)
-_PREVIEW = 500
+__all__ = ["Action", "Entry", "Quarantine", "Rejected", "Where", "identity"]
+
 _BATCH = 1_000
+_WITHOUT_PAYLOAD = [name for name in SCHEMA.names if name not in {"payload", "preview", "source", "stream"}]
 
 
 @dataclass(frozen=True)
@@ -57,12 +41,6 @@ class Rejected:
     run_id: str
     contract_hash: str
     rejected_at: datetime
-
-
-def identity(source: str, stream: str, payload: bytes, tenant: str | None = None) -> str:
-    """The SHA-256 of source, stream, tenant if there is one, and payload, in hex."""
-    whose = () if tenant is None else (tenant.encode(),)
-    return hashlib.sha256(b"\0".join((source.encode(), stream.encode(), *whose, payload))).hexdigest()
 
 
 class Quarantine:
@@ -84,10 +62,14 @@ class Quarantine:
         run_id: str,
         contract_hash: str,
         partition: str | None = None,
+        pulled_at: datetime | None = None,
     ) -> int:
-        """Keep `rejects` in one commit; returns how many are new.
+        """Note in one commit that `rejects` were turned away; returns how many rejections are new.
 
-        A record that the same slice and contract put here before, or twice now, is kept once, so a run can be repeated.
+        A record is kept whole once; what is noted when it comes again is that it did. What the same run noted of the same
+        slice and contract before, or twice now, is noted once, so a run can be repeated.
+
+        pulled_at : when the pull began.
         """
         arriving = iter(rejects)
         first = list(islice(arriving, _BATCH))
@@ -95,107 +77,143 @@ class Quarantine:
             return 0
         table = self.table(source, stream)
         table.prepare(SCHEMA)
-        seen = _stored(table, slice_, contract_hash)
+        stored, noted = _stored(table, slice_, run_id, contract_hash)
         added = 0
         with table.writer(SCHEMA) as writer:
             batch = first
             while batch:
-                rows = [_row(source, stream, reject, slice_, run_id, contract_hash, partition) for reject in batch]
-                fresh = {str(row["identity"]): row for row in rows if row["identity"] not in seen}
-                seen.update(fresh)
+                rows = [
+                    rejection(
+                        source, stream, one.payload, one.reasons, one.key, slice_, run_id, contract_hash, partition, pulled_at
+                    )
+                    for one in batch
+                ]
+                fresh = {str(row["identity"]): row for row in rows if row["identity"] not in noted}
+                for name in fresh.keys() & stored:
+                    fresh[name] |= {"payload": None, "preview": None}
+                noted.update(fresh)
                 writer.write(pa.Table.from_pylist(list(fresh.values()), schema=SCHEMA))
                 added += len(fresh)
                 batch = list(islice(arriving, _BATCH))
             table.append(writer)
         return added
 
+    def note(self, source: str, stream: str, actions: Iterable[Action]) -> None:
+        """Add actions to the log in one commit; nothing for none."""
+        rows = [action_row(source, stream, action) for action in actions]
+        if not rows:
+            return
+        table = self.table(source, stream)
+        table.prepare(SCHEMA)
+        with table.writer(SCHEMA) as writer:
+            writer.write(pa.Table.from_pylist(rows, schema=SCHEMA))
+            table.append(writer)
+
+    def entries(self, source: str, stream: str, where: Where | None = None, limit: int | None = None) -> list[Entry]:
+        """The records that are meant, the one that something happened to last first.
+
+        Raises `SpecError` for an identity that is cut too short, or of no record.
+        """
+        table = self.table(source, stream)
+        rows = (row for batch in _scan(table, _WITHOUT_PAYLOAD) for row in batch.to_pylist())
+        found = fold(rows) if table.exists() else []
+        if where is not None:
+            _check(source, stream, where.identities, [entry.identity for entry in found])
+            found = [entry for entry in found if where.holds(entry)]
+        return found if limit is None else found[:limit]
+
+    def payloads(self, source: str, stream: str, identities: Collection[str]) -> dict[str, bytes]:
+        """What the API sent, by identity."""
+        table, found, wanted = self.table(source, stream), dict[str, bytes](), pa.array(list(identities), pa.string())
+        if not identities:
+            return found
+        for batch in _scan(table, ["identity", "payload", "kind"]):
+            first = pc.and_(pc.is_valid(batch.column("payload")), _is_rejection(batch.column("kind")))
+            mine = batch.filter(pc.and_(first, pc.is_in(batch.column("identity"), value_set=wanted)))
+            found |= dict(zip(mine.column("identity").to_pylist(), mine.column("payload").to_pylist(), strict=True))
+        return found
+
     def list(self, source: str, stream: str, limit: int = 100) -> list[Rejected]:
-        """The records rejected last, newest first, each once with its newest reasons."""
-        found: dict[str, Rejected] = {}
-        for row in self._newest_first(source, stream):
-            if row.identity not in found:
-                if len(found) == limit:
-                    break
-                found[row.identity] = row
-        return [*found.values()]
+        """The records that something happened to last, newest first, each once with its newest reasons."""
+        entries = self.entries(source, stream, limit=limit)
+        payloads = self.payloads(source, stream, [entry.identity for entry in entries])
+        return [
+            Rejected(
+                identity=entry.identity,
+                payload=payloads[entry.identity],
+                reasons=entry.reasons,
+                key=entry.key,
+                slice=entry.slice,
+                partition=entry.partition,
+                run_id=entry.run_id,
+                contract_hash=entry.contract_hash,
+                rejected_at=entry.last_seen,
+            )
+            for entry in entries
+        ]
 
     def count(self, source: str, stream: str) -> int:
-        """How many different records are in quarantine."""
+        """How many different records are in quarantine, whatever became of them."""
+        return sum(self.counts(source, stream).values())
+
+    def counts(self, source: str, stream: str) -> dict[State, int]:
+        """How many records are open, replayed, edited and discarded."""
         table = self.table(source, stream)
         if not table.exists():
-            return 0
-        names = [pc.unique(batch.column(0)) for batch in table.scan(table.snapshot_files(), ["identity"])]
-        return int(pc.count_distinct(pa.chunked_array(names, pa.string())).as_py())
-
-    def _newest_first(self, source: str, stream: str) -> Iterator[Rejected]:
-        table = self.table(source, stream)
-        for file in reversed(table.snapshot_files()):
-            batches = list(table.scan([file]))
-            for batch in reversed(batches):
-                yield from (_rejected(row) for row in reversed(batch.to_pylist()))
+            return count_states(())
+        columns = ["identity", "kind", "rejected_at"]
+        rows = (
+            row
+            for batch in _scan(table, columns)
+            for row in zip(*(batch.column(name).to_pylist() for name in columns), strict=True)
+        )
+        return count_states(rows)
 
 
-def _row(
-    source: str,
-    stream: str,
-    reject: Reject,
-    slice_: Slice,
-    run_id: str,
-    contract_hash: str,
-    partition: str | None,
-) -> dict[str, object]:
-    start, end = _ends(slice_)
-    return {
-        "identity": identity(source, stream, reject.payload, slice_.tenant),
-        "source": source,
-        "stream": stream,
-        "payload": reject.payload,
-        "preview": reject.payload[:_PREVIEW].decode(errors="backslashreplace"),
-        "reasons": list(reject.reasons),
-        "key": reject.key,
-        "slice_start": start,
-        "slice_end": end,
-        "partition": partition,
-        "tenant": slice_.tenant,
-        "run_id": run_id,
-        "contract_hash": contract_hash,
-        "rejected_at": datetime.now(UTC),
-    }
+def _scan(table: LakeTable, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """Some of the table's columns; those that an older table lacks are null."""
+    there = set(table.schema().names)
+    known = [name for name in columns if name in there]
+    for batch in table.scan(table.snapshot_files(), known):
+        arrays = [batch.column(name) if name in there else pa.nulls(len(batch), SCHEMA.field(name).type) for name in columns]
+        yield pa.RecordBatch.from_arrays(arrays, names=list(columns))
 
 
-def _ends(slice_: Slice) -> tuple[str | None, str | None]:
-    start, end = slice_.to_json()
-    return None if start is None else str(start), None if end is None else str(end)
-
-
-def _end(text: str | None) -> str | int | None:
-    """A boundary as JSON has it: integers are kept as text here, like timestamps."""
-    return int(text) if text is not None and text.lstrip("-").isdigit() else text
-
-
-def _stored(table: LakeTable, slice_: Slice, contract_hash: str) -> set[str]:
-    """The identities that the same slice and contract put here before."""
-    start, end = _ends(slice_)
-    wanted = (("slice_start", start), ("slice_end", end), ("contract_hash", contract_hash), ("tenant", slice_.tenant))
-    found: set[str] = set()
-    for batch in table.scan(table.snapshot_files(), ["identity", *(column for column, _ in wanted)]):
+def _stored(table: LakeTable, slice_: Slice, run_id: str, contract_hash: str) -> tuple[set[str], set[str]]:
+    """The identities of records that are kept whole, and of those that this run noted of the same slice and contract."""
+    start, end = ends(slice_)
+    wanted = (
+        ("slice_start", start),
+        ("slice_end", end),
+        ("contract_hash", contract_hash),
+        ("tenant", slice_.tenant),
+        ("run_id", run_id),
+    )
+    stored: set[str] = set()
+    noted: set[str] = set()
+    for batch in _scan(table, ["identity", "kind", *(column for column, _ in wanted)]):
+        rejections = _is_rejection(batch.column("kind"))
+        stored.update(batch.column("identity").filter(rejections).to_pylist())
         masks = [
             pc.is_null(batch.column(column)) if value is None else pc.fill_null(pc.equal(batch.column(column), value), False)  # noqa: FBT003
             for column, value in wanted
         ]
-        found.update(batch.column("identity").filter(reduce(pc.and_, masks)).to_pylist())
-    return found
+        noted.update(batch.column("identity").filter(reduce(pc.and_, [rejections, *masks])).to_pylist())
+    return stored, noted
 
 
-def _rejected(row: dict[str, Any]) -> Rejected:
-    return Rejected(
-        identity=str(row["identity"]),
-        payload=bytes(row["payload"]),
-        reasons=tuple(row["reasons"]),
-        key=row["key"],
-        slice=Slice.from_json((_end(row["slice_start"]), _end(row["slice_end"])), row["tenant"]),
-        partition=row["partition"],
-        run_id=str(row["run_id"]),
-        contract_hash=str(row["contract_hash"]),
-        rejected_at=row["rejected_at"],
-    )
+def _is_rejection(kinds: pa.Array) -> pa.BooleanArray:
+    return pc.or_(pc.is_null(kinds), pc.fill_null(pc.equal(kinds, REJECTED), False))  # noqa: FBT003
+
+
+def _check(source: str, stream: str, asked: Iterable[str], known: Sequence[str]) -> None:
+    for name in asked:
+        found = [one for one in known if one.startswith(name)]
+        if len(found) != 1:
+            raise SpecError(
+                f"{len(found)} records have an identity that begins with {name!r}",
+                source=source,
+                stream=stream,
+                field="identity",
+                remedy=f"Write more of it; see: integration quarantine list {source}.{stream}.",
+            )

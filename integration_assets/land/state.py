@@ -33,6 +33,7 @@ META = "integration_assets"
 META_RECEIPT = "integration_assets_receipt"
 SEQUENCE = "integration_assets.sequence"
 RANGES = "integration_assets.ranges"
+ONCE = "integration_assets.once/"
 WATERMARK = {"timestamp": "integration_assets.watermark.timestamp", "integer": "integration_assets.watermark.integer"}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -68,12 +69,16 @@ class Entry:
     carried: bool
 
 
-def properties(state: LakeState, ticket: str, watermark: CursorValue | None, tenant: str | None = None) -> CommitProperties:
+def properties(
+    state: LakeState, ticket: str, watermark: CursorValue | None, tenant: str | None = None, once: Iterable[str] = ()
+) -> CommitProperties:
     """The commit properties that make `state` the table's own; a racing commit with the same sequence is refused.
 
     watermark : the one that the commit may have moved: the tenant's, or the stream's.
+    once      : names of what the commit lands once and for good; each is a transaction, which outlives the log's entries.
     """
     transactions = [Transaction(SEQUENCE, state.sequence), Transaction(RANGES, len(state.finished))]
+    transactions += [Transaction(f"{ONCE}{name}", 1) for name in once]
     if watermark is not None:
         kind, number = _to_number(watermark)
         transactions.append(Transaction(WATERMARK[kind] + ("" if tenant is None else f"/{tenant}"), number))

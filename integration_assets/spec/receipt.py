@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-OUTCOMES = ("committed", "unchanged", "empty", "taken", "dry-run")
+REPLAYED = "replayed"
+OUTCOMES = ("committed", "unchanged", "empty", "taken", "dry-run", REPLAYED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +16,8 @@ class Receipt:
     """What one slice asked for, got and did with it.
 
     outcome   : `committed` (rows landed), `empty` (nothing new, the frontier may have moved), `unchanged` (the API said
-                304, or the same snapshot again), `taken` (another run committed the slice first) or `dry-run`.
+                304, or the same snapshot again), `taken` (another run committed the slice first), `dry-run`, or `replayed`
+                (records from quarantine landed, which finishes no slice).
     slice     : `[start, end]` as JSON; timestamps as ISO 8601 text, None is open.
     tenant    : whose slice it is, where the stream has tenants; the watermarks are then that tenant's.
     watermark_before, watermark_after : the stream's contiguous frontier around this commit.
