@@ -25,7 +25,7 @@ from integration_assets.spec.receipt import Receipt
 from integration_assets.spec.records import DELETED, Batch, Reject, combine
 from integration_assets.spec.source import Source, Stream
 from integration_assets.spec.tenants import for_tenant
-from integration_assets.transform.masking import Mask, unmasked
+from integration_assets.transform.masking import UNMASKED, Masking
 from integration_assets.transform.technical import lake_schema, stamp
 from integration_assets.validate.drift import sentences
 from integration_assets.validate.gate import Gate
@@ -50,7 +50,7 @@ class Feed:
     client: Client
     table: LakeTable
     quarantine: Quarantine
-    mask: Mask = unmasked
+    mask: Masking = UNMASKED
 
 
 @dataclass(frozen=True)
@@ -346,5 +346,6 @@ def _receipt(feed: Feed, job: Job, count: Progress, reading: AnyReading, spent: 
         endpoint=_endpoint(feed, job.slice.tenant),
         etag=reading.etag if stream.conditional else None,
         content_hash=digest if stream.disposition == "replace" else None,
+        mask_key=feed.mask.key_name,
         version=None,
     )

@@ -9,10 +9,18 @@ from dataclasses import replace
 from datetime import datetime
 
 from integration_assets.each_tenant import Failures, check_axis, in_turn, tenants_of
-from integration_assets.errors import IntegrationError, PageTokenExpiredError, SecretMissingError, SliceTakenError, SpecError
+from integration_assets.errors import (
+    IntegrationError,
+    LakeError,
+    PageTokenExpiredError,
+    SecretMissingError,
+    SliceTakenError,
+    SpecError,
+)
 from integration_assets.extract.limits import open_store
 from integration_assets.extract.opening import client_for
 from integration_assets.ingest import Feed, Job, Watch, ingest
+from integration_assets.land.state import LakeState
 from integration_assets.land.warehouse import MergeResult, Target
 from integration_assets.settings import MASK_KEY, Settings
 from integration_assets.spec.contract import Contract, check_stream
@@ -20,7 +28,7 @@ from integration_assets.spec.cursor import Slice, plan, steps
 from integration_assets.spec.receipt import REPLAYED, Receipt
 from integration_assets.spec.source import Source, Stream
 from integration_assets.stores import Say, Stores
-from integration_assets.transform.masking import Mask, mask_for, needs_key
+from integration_assets.transform.masking import Masking, mask_for, needs_key
 
 __all__ = ["Say", "Stores", "merge", "open_feeds", "outcome", "plan_slice", "sync", "target", "tenants_of"]
 
@@ -64,7 +72,7 @@ def open_feeds(
         ]
 
 
-def masking(source: Source, stream: str, contract: Contract, settings: Settings) -> Mask:
+def masking(source: Source, stream: str, contract: Contract, settings: Settings) -> Masking:
     """What masks a stream's rows before they are stored. Raises `SecretMissingError` when the key for it is not set."""
     column, key = needs_key(contract), settings.mask_key
     if column is not None and key is None:
@@ -84,6 +92,16 @@ def masking(source: Source, stream: str, contract: Contract, settings: Settings)
             remedy=f"Set it to {_SECURE} random characters or more.",
         )
     return mask_for(contract, key)
+
+
+def _check_key(feed: Feed, base: LakeState) -> None:
+    """See that values are hashed as they were before. Raises `LakeError`: under two keys every value would have two names."""
+    last = base.receipt.mask_key if base.receipt else ""
+    if last and feed.mask.key_name and last != feed.mask.key_name:
+        raise LakeError(
+            f"the lake's columns were hashed with another {MASK_KEY}",
+            remedy=f"Set {MASK_KEY} to the one before, or move the table away and sync from the start.",
+        )
 
 
 def sync(
@@ -150,6 +168,7 @@ def _pull(
     while ahead and not ahead[0].empty:
         base = feed.table.state()
         check_axis(feed, base.finished)
+        _check_key(feed, base)
         known = replace(base, etag=None) if afresh else base
         job = Job(ahead[0], known, run_id, key, skip_known=span is None and not afresh, dry_run=dry_run)
         try:

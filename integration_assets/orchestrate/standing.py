@@ -24,6 +24,8 @@ JOB = "standing_checks"
 _EVERY_HOUR = "23 * * * *"
 _WAIT = 10.0
 """Seconds that a check waits for a merge that holds the warehouse."""
+_RECENT = 20
+_PULLS = frozenset({"committed", "empty"})
 _EVALUATE = {FRESHNESS: freshness, FRONTIER_LAG: frontier_lag}
 
 
@@ -69,12 +71,14 @@ def _age(instance: dg.DagsterInstance, source: Source, stream: Stream, stores: "
     version = stores.warehouse.version(source.name, stream.name) if newest.sequence else None
     state = EMPTY if version is None else newest if version == newest.version else table.state(version)
     ahead = newest.sequence - state.sequence
-    pulls = [datetime.fromisoformat(state.receipt.finished_at)] if state.receipt else []
+    # Records that came out of quarantine are no pull.
+    pulled = [receipt for receipt in table.at(version).receipts(_RECENT) if receipt.outcome in _PULLS] if version else []
+    pulls = [datetime.fromisoformat(receipt.finished_at) for receipt in pulled[:1]]
     event = instance.get_latest_materialization_event(lake_key(source, stream)) if not ahead else None
     if event is not None:
         # A pull that found nothing new leaves no commit, but Dagster knows of it.
         pulls.append(datetime.fromtimestamp(event.timestamp, UTC))
-    return Age(datetime.now(UTC), max(pulls, default=None), state, ahead)
+    return Age(datetime.now(UTC), max(pulls, default=None), state, pulled[0].clock_offset if pulled else 0.0, ahead)
 
 
 def _untold(source: Source, stream: Stream, name: str, error: IntegrationError) -> dg.AssetCheckResult:

@@ -29,6 +29,7 @@ class Receipt:
     latency   : answers by their duration: upper edge in milliseconds, as text -> how many.
     clock_offset : seconds by which the API's clock was ahead of this machine's; 0 where it was not asked.
     seconds   : wall time; throttled: seconds of it spent waiting as the API asked.
+    mask_key  : the name of the key that masked columns were hashed with; empty where none were.
     version   : the lake's version this receipt is in; None when nothing was committed.
     """
 
@@ -67,6 +68,7 @@ class Receipt:
     endpoint: str = ""
     etag: str | None = None
     content_hash: str | None = None
+    mask_key: str = ""
     version: int | None = None
 
     @property

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from integration_assets.spec.contract import Contract
+from integration_assets.spec.contract import Column, Contract
 
 DIGITS = 32
 """Hex digits of a stored hash: 128 bits, of which no two values ever share all."""
-Mask = Callable[[pa.Table], pa.Table]
+_NAME = 8
 
 
 def keyed_hash(value: str, key: bytes) -> str:
@@ -24,26 +24,39 @@ def needs_key(contract: Contract) -> str | None:
     return next((column.name for column in contract.columns if column.mask == "hash"), None)
 
 
-def mask_for(contract: Contract, key: bytes | None) -> Mask:
-    """What makes of rows as decoded the rows as stored. Nulls stay null, other columns as they are.
+@dataclass(frozen=True)
+class Masking:
+    """Makes of rows as decoded the rows as stored. Nulls stay null, other columns as they are.
 
-    key : the secret of the hash; not needed by a contract that hashes nothing.
+    columns : those that are masked.
+    key     : the secret of the hash; not needed where nothing is hashed.
     """
-    masked = [column for column in contract.columns if column.mask]
 
-    def mask(table: pa.Table) -> pa.Table:
-        for column in masked:
+    columns: tuple[Column, ...] = ()
+    key: bytes | None = field(default=None, repr=False)
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        """`table` with its masked columns in place of the values."""
+        for column in self.columns:
             at = table.schema.get_field_index(column.name)
-            stored = _hashed(table.column(at), key or b"") if column.mask == "hash" else pa.nulls(table.num_rows, column.type)
+            hashed = column.mask == "hash"
+            stored = _hashed(table.column(at), self.key or b"") if hashed else pa.nulls(table.num_rows, column.type)
             table = table.set_column(at, table.schema.field(at), stored)
         return table
 
-    return mask if masked else unmasked
+    @property
+    def key_name(self) -> str:
+        """What tells one key from another and says nothing of it; empty where nothing is hashed."""
+        hashes = self.key is not None and any(column.mask == "hash" for column in self.columns)
+        return keyed_hash("integration_assets", self.key or b"")[:_NAME] if hashes else ""
 
 
-def unmasked(table: pa.Table) -> pa.Table:
-    """The rows as they are."""
-    return table
+UNMASKED = Masking()
+
+
+def mask_for(contract: Contract, key: bytes | None) -> Masking:
+    """The masking of a contract."""
+    return Masking(tuple(column for column in contract.columns if column.mask), key)
 
 
 def _hashed(values: pa.ChunkedArray, key: bytes) -> pa.Array:

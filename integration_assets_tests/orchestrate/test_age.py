@@ -15,7 +15,7 @@ from integration_assets.land.state import EMPTY
 from integration_assets.orchestrate import build
 from integration_assets.orchestrate.checks.age import Age, freshness, frontier_lag, spoken
 from integration_assets.orchestrate.freshness import frontier_limits, longest_gap, pull_limits
-from integration_assets.spec import Freshness, Partitions, Receipt, Slice, Source, Tenants
+from integration_assets.spec import Freshness, Partitions, Slice, Source, Tenants
 from integration_assets_tests.orchestrate.conftest import make_bench
 from integration_assets_tests.orchestrate.running import LAKE, WAREHOUSE, Bench
 from integration_assets_tests.orchestrate.shop import KEY, Shop, source
@@ -133,9 +133,8 @@ def test_a_warehouse_that_cannot_be_read_is_a_warning_and_no_failure(bench_now: 
 
 def age(now: datetime, pulled: datetime | None, end: datetime, offset: float = 0.0) -> Age:
     """A stream whose lake is finished from the shop's origin to `end`."""
-    receipt = Receipt("shop", "returns", "run", "committed", (None, None), finished_at=now.isoformat(), clock_offset=offset)
     finished = (Slice(datetime(2024, 3, 1, tzinfo=UTC), end),)
-    return Age(now, pulled, replace(EMPTY, sequence=1, finished=finished, receipt=receipt))
+    return Age(now, pulled, replace(EMPTY, sequence=1, finished=finished), offset)
 
 
 @pytest.mark.parametrize(("hours", "passed", "severity"), [(1, True, WARN), (49, False, WARN), (97, False, ERROR)])

@@ -9,7 +9,7 @@ import pandera.pandas as pandera
 import pyarrow as pa
 import pytest
 
-from integration_assets.errors import ResponseError, SecretMissingError, SpecError
+from integration_assets.errors import LakeError, ResponseError, SecretMissingError, SpecError
 from integration_assets.settings import Settings
 from integration_assets.spec import Cursor, Source, Stream
 from integration_assets.spec.contract import Int64, String, check_stream, column, load_contract
@@ -119,6 +119,15 @@ def test_a_body_that_cannot_be_read_is_not_quoted(people: Mini) -> None:
     with pytest.raises(ResponseError, match="is not valid JSON") as error:
         pull(people, INTEGRATION_MASK_KEY=KEY)
     assert "ada" not in str(error.value)
+
+
+def test_another_key_is_refused(people: Mini) -> None:
+    """A key that was changed would double every hashed key, so the next sync stops before it asks for anything."""
+    pull(people, INTEGRATION_MASK_KEY=KEY)
+    asked = len(people.asked)
+    with pytest.raises(LakeError, match="were hashed with another INTEGRATION_MASK_KEY"):
+        pull(people, INTEGRATION_MASK_KEY=f"another-{KEY}")
+    assert len(people.asked) == asked
 
 
 def test_equal_values_have_equal_names_and_other_keys_other_ones() -> None:

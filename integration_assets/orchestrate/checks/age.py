@@ -31,18 +31,20 @@ class Age:
     now       : this machine's clock.
     pulled_at : when it was pulled last with success, as the lake or Dagster's event log has it; None if it never was.
     state     : the lake's state at the version that the warehouse has reached; sequence 0 if nothing was ever merged.
+    offset    : seconds by which the API's clock was ahead of this machine's at the last pull.
     ahead     : the lake's commits that the warehouse does not have yet.
     """
 
     now: datetime
     pulled_at: datetime | None
     state: LakeState
+    offset: float = 0.0
     ahead: int = 0
 
     @property
     def api_now(self) -> datetime:
         """Now by the API's clock, as far from ours as it was at the last pull: the API is not asked."""
-        return self.now + timedelta(seconds=self.state.receipt.clock_offset if self.state.receipt else 0)
+        return self.now + timedelta(seconds=self.offset)
 
 
 def freshness(source: Source, stream: Stream, age: Age) -> dg.AssetCheckResult:
