@@ -108,9 +108,14 @@ def enumerated(keys: Sequence[str], most: int = 10) -> str:
 
 
 def for_tenant(stream: Stream, tenant: str | None) -> Stream:
-    """The stream as that tenant is asked for it: its key in path, params and headers. Itself without tenants."""
-    if stream.tenants is None or tenant is None:
+    """The stream as that tenant is asked for it: its key in path, params and headers. Itself without tenants.
+
+    Raises `SpecError` for a stream with tenants of which none is named.
+    """
+    if stream.tenants is None:
         return stream
+    if tenant is None:
+        raise _wrong(stream, "tenants", "nobody says of which tenant it is to be pulled", "Name one of them.")
     mark = stream.tenants.placeholder
     if not tenant.isascii() and any(mark in text for text in stream.headers.values()):
         raise _wrong(stream, "headers", f"the tenant {tenant!r} cannot be sent in a header", "Name it in path or params.")

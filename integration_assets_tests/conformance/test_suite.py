@@ -29,7 +29,7 @@ def test_a_request_that_was_not_recorded_fails_the_test(source: Source, stream: 
     """A page too few in the recording is a complaint that names the request, not a shorter table."""
     with pytest.raises(AssertionError, match="asked for what its fixtures do not have") as complaint:
         _sync_with_a_page_too_few(source, stream, tmp_path)
-    assert stream.path in str(complaint.value)
+    assert stream.path.partition("{")[0] in str(complaint.value)
 
 
 def _sync_with_a_page_too_few(source: Source, stream: Stream, folder: Path) -> None:
@@ -37,7 +37,8 @@ def _sync_with_a_page_too_few(source: Source, stream: Stream, folder: Path) -> N
         first = made.recording.phases[0]
         with pytest.raises(ResponseError):
             made.sync(replace(first, exchanges=first.exchanges[:-1]))
-        assert made.nothing_landed()
+        # One tenant's missing page stops no other.
+        assert stream.tenants or made.nothing_landed()
 
 
 @each_stream_with_secrets

@@ -170,13 +170,10 @@ def backfill(made: Bench, keys: Sequence[str]) -> Sequence[dg.RunRequest]:
         return build_run_requests_with_backfill_policies(wanted, graph, made.instance)
 
 
-@pytest.mark.parametrize("listed", [False, True])
-def test_a_backfill_of_some_days_of_some_tenants(accounts: Accounts, instance: dg.DagsterInstance, *, listed: bool) -> None:
+def test_a_backfill_of_some_days_of_some_tenants(accounts: Accounts, instance: dg.DagsterInstance) -> None:
     """Whatever is chosen of days and tenants is pulled, and nothing else: gaps in the choice are not filled."""
-    stream = accounts.daily()
-    if listed:
-        stream = stream.changed(tenants=accounts.listed().tenants)
-        instance.add_dynamic_partitions("accounts__accounts", list(KEYS))
+    stream = accounts.daily(tenants=accounts.listed().tenants)
+    instance.add_dynamic_partitions("accounts__accounts", list(KEYS))
     made = bench(accounts, instance, stream)
     chosen = {("eu", 1), ("eu", 2), ("eu", 5), ("us", 2), ("a/p 1", 5), ("a/p 1", 6)}
     requests = backfill(made, [f"2024-03-0{day}|{key}" for key, day in chosen])

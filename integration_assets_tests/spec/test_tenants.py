@@ -95,6 +95,8 @@ def test_the_tenant_is_written_where_the_stream_says() -> None:
         {"a": "a/b?c d", "n": 3},
         {"X-Account": "id a/b?c d"},
     )
+    with pytest.raises(SpecError, match="of which tenant"):
+        for_tenant(stream(), None)
     with pytest.raises(SpecError, match="cannot be sent in a header"):
         for_tenant(stream(headers={"X-Account": "{account}"}), "münchen")
 
