@@ -33,7 +33,7 @@ _FIRST_WAIT, _LONGEST_WAIT = timedelta(seconds=30), timedelta(hours=1)
 _SKEW = timedelta(minutes=5)
 _MARGIN, _NEAR = timedelta(minutes=1), timedelta(hours=1)
 _TICK = timedelta(microseconds=1)
-_PROVES_NOTHING = ("taken", "dry-run")
+_PROVES_NOTHING = ("taken", "dry-run", "replayed")
 
 
 class Part(NamedTuple):

@@ -18,11 +18,12 @@ from integration_assets.errors import IntegrationError
 from integration_assets.orchestrate.attempts import CATCH_UP_TAG, RANGE, Failures, Runs, UnderWay, failures, name_of
 from integration_assets.orchestrate.automation import CATCH_UP, begins, last_tick, priority, runs_by_itself
 from integration_assets.orchestrate.catchup import closing, contiguous, due, missed, over, owed_by_tenant
-from integration_assets.orchestrate.history import found_event, last_pulls
+from integration_assets.orchestrate.history import found_event, last_pulls, replayed
 from integration_assets.orchestrate.partitions import most_a_run, partition_key
 from integration_assets.orchestrate.resources import StoresResource
 from integration_assets.orchestrate.specs import lake_key, warehouse_key
 from integration_assets.orchestrate.tenants import listed
+from integration_assets.spec.receipt import REPLAYED
 from integration_assets.spec.source import Source, Stream
 from integration_assets.spec.tenants import enumerated
 
@@ -234,7 +235,11 @@ class Tick:
     def _pulled(self, stream: Stream) -> datetime | None:
         """When the stream was last pulled, by Dagster or without it; None if it never was, which is for someone to begin."""
         event = self.instance.get_latest_materialization_event(lake_key(self.source, stream))
-        receipt = self.stores.stores().table(self.source, stream).state().receipt
+        event = None if event and replayed(event.asset_materialization) else event
+        table = self.stores.stores().table(self.source, stream)
+        receipt = table.state().receipt
+        if receipt and receipt.outcome == REPLAYED:
+            receipt = next((one for one in table.receipts(_RECORDED) if one.outcome != REPLAYED), None)
         moments = [datetime.fromtimestamp(event.timestamp, UTC)] if event else []
         moments += [datetime.fromisoformat(receipt.finished_at)] if receipt else []
         return max(moments, default=None)

@@ -11,7 +11,7 @@ import dagster as dg
 
 from integration_assets.spec.cursor import Slice
 from integration_assets.spec.partitions import Partitions
-from integration_assets.spec.receipt import Receipt
+from integration_assets.spec.receipt import REPLAYED, Receipt
 
 _PAGE = 200
 
@@ -20,6 +20,12 @@ def receipt_of(event: dg.AssetMaterialization | dg.AssetObservation | None) -> R
     """The receipt that a materialization, or an observation, carries; None for one without."""
     value: Any = event.metadata.get("receipt") if event else None
     return Receipt.from_json(json.dumps(value.value)) if value else None
+
+
+def replayed(event: dg.AssetMaterialization | None) -> bool:
+    """Whether a materialization is of records from quarantine, for which the API was not asked."""
+    receipt = receipt_of(event)
+    return receipt is not None and receipt.outcome == REPLAYED
 
 
 def last_pulls(instance: dg.DagsterInstance, key: dg.AssetKey, partitions: Sequence[str]) -> dict[str, datetime]:

@@ -13,6 +13,7 @@ import dagster as dg
 from integration_assets.errors import IntegrationError
 from integration_assets.orchestrate.checks.age import Age, freshness, frontier_lag
 from integration_assets.orchestrate.checks.names import FRESHNESS, FRONTIER_LAG, standing_keys, standing_specs
+from integration_assets.orchestrate.history import replayed
 from integration_assets.orchestrate.resources import StoresResource
 from integration_assets.orchestrate.specs import lake_key, warehouse_key
 from integration_assets.spec.source import Source, Stream
@@ -75,7 +76,7 @@ def _age(instance: dg.DagsterInstance, source: Source, stream: Stream, stores: "
     pulled = [receipt for receipt in table.at(version).receipts(_RECENT) if receipt.outcome in _PULLS] if version else []
     pulls = [datetime.fromisoformat(receipt.finished_at) for receipt in pulled[:1]]
     event = instance.get_latest_materialization_event(lake_key(source, stream)) if not ahead else None
-    if event is not None:
+    if event is not None and not replayed(event.asset_materialization):
         # A pull that found nothing new leaves no commit, but Dagster knows of it.
         pulls.append(datetime.fromtimestamp(event.timestamp, UTC))
     return Age(datetime.now(UTC), max(pulls, default=None), state, pulled[0].clock_offset if pulled else 0.0, ahead)
