@@ -71,6 +71,13 @@ def test_the_commands_of_the_readme_run(block: Block, reader: dict[str, str]) ->
         run(line, ROOT, reader)
 
 
+@pytest.mark.parametrize("block", blocks("bash", ROOT / "docs" / "operate.md"), ids=lambda block: block.name)
+def test_the_commands_of_the_runbook_run(block: Block, pulled: dict[str, str]) -> None:
+    """Each command of the runbook succeeds, in the order in which it stands there."""
+    for line in block.text.splitlines():
+        run(line, ROOT, pulled)
+
+
 def test_a_source_is_added_by_one_folder(tmp_path: Path) -> None:
     """Writing the guide's files into a copy of the project, and nothing else, passes the conformance suite and loads."""
     for name in ("integration_assets", "integration_assets_tests"):
