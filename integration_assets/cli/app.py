@@ -11,6 +11,7 @@ from rich.console import Console
 
 from integration_assets.cli.contracts import contracts_app
 from integration_assets.cli.inbox import inbox_app
+from integration_assets.cli.quarantine import quarantine_app
 from integration_assets.errors import IntegrationError, RejectThresholdError, RescheduleError, SpecError
 from integration_assets.settings import Settings
 from integration_assets.sources import load_source, load_sources
@@ -23,6 +24,7 @@ sources_app = typer.Typer(invoke_without_command=True, help="List the sources, o
 app.add_typer(sources_app, name="sources")
 app.add_typer(inbox_app, name="inbox")
 app.add_typer(contracts_app, name="contracts")
+app.add_typer(quarantine_app, name="quarantine")
 out = Console()
 err = Console(stderr=True)
 
@@ -105,7 +107,7 @@ def rejects(
     limit: Annotated[int, typer.Option(min=1, help="How many to show, the newest first.")] = 20,
     unmasked: Annotated[bool, typer.Option("--unmasked", help="Show personal data and what looks like a secret too.")] = False,
 ) -> None:
-    """Show what is in a stream's quarantine: each record that could not become a row, and why."""
+    """Show what came into a stream's quarantine: each record that could not become a row, and why. See also `quarantine`."""
     from integration_assets.cli.rejects import show_rejects
 
     source, streams = _named(name)

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
 
 from integration_assets.extract.decode import BrokenBodyError, Decoder, OpenedPage, decoder_for
+from integration_assets.extract.plan import ABSENT, look_up, plan_for
+from integration_assets.extract.values import RECORD, Mismatch
 from integration_assets.spec.contract import Contract
 from integration_assets.spec.files import ROOT
 from integration_assets.spec.formats import Csv, Json, Xml
@@ -50,6 +55,28 @@ def decode_stored(
             good.append(name)
     rest = decoder.decode([pages[name] for name in good])[0] if good else _no_rows(decoder)
     return _named(rest, good), broken
+
+
+def values_of(source: Source, stream: Stream, contract: Contract, tenant: str | None, payload: bytes) -> dict[str, Any]:
+    """A stored record's values by column, as far as they can be read: one of a wrong type is as it came. Empty for none."""
+    if undecodable(stream, contract):
+        return {}
+    if isinstance(stream.format, Xml):
+        batch, _ = decode_stored(source, stream, contract, tenant, {"one": payload})
+        rows = batch.table.select(contract.arrow_schema.names).to_pylist()
+        return dict(rows[0]) if rows else {}
+    try:
+        record = RECORD.decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return {}
+    found: dict[str, Any] = {}
+    for column in plan_for(_alone(stream), contract, tenant).columns:
+        value = look_up(record, column.path)
+        try:
+            found[column.name] = None if value is ABSENT else column.convert(value)
+        except Mismatch:
+            found[column.name] = value
+    return found
 
 
 def _alone(stream: Stream) -> Stream:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal
 
+from integration_assets.errors import SpecError
 from integration_assets.land.quarantine_rows import REJECTED, slice_of
 from integration_assets.spec.cursor import Slice
 
@@ -100,6 +101,34 @@ class Where:
             and (self.until is None or entry.last_seen < self.until)
             and (not self.states or entry.state in self.states)
         )
+
+
+def where(
+    source: str,
+    stream: str,
+    *,
+    identities: Sequence[str] = (),
+    key: str | None = None,
+    reason: str | None = None,
+    since: str | None = None,
+    until: str | None = None,
+    states: Sequence[str] = (),
+) -> Where:
+    """A `Where` as people write it; a moment without a zone is in UTC. Raises `SpecError` naming what is no moment or state."""
+
+    def moment(field: str, text: str | None) -> datetime | None:
+        try:
+            found = None if text is None else datetime.fromisoformat(text)
+        except ValueError:
+            remedy = "Write 2024-01-31 or 2024-01-31T12:00:00Z."
+            raise SpecError(f"{text!r} is no moment", source=source, stream=stream, field=field, remedy=remedy) from None
+        return found if found is None or found.tzinfo else found.replace(tzinfo=UTC)
+
+    unknown = [state for state in states if state not in STATES]
+    if unknown:
+        remedy = f"The states are: {', '.join(STATES)}."
+        raise SpecError(f"there is no state {unknown[0]!r}", source=source, stream=stream, field="state", remedy=remedy)
+    return Where(tuple(identities), key, reason, moment("since", since), moment("until", until), tuple(states))
 
 
 def fold(rows: Iterable[Mapping[str, Any]]) -> list[Entry]:
