@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -55,7 +56,16 @@ class Queue(Protocol):
 
 def open_queue(source: Source, settings: Settings) -> Queue:
     """The queue that the source's events come by. Raises `SpecError` for a source without one, `SecretMissingError`."""
-    match source.events.via if source.events else None:
+    via = source.events.via if source.events else None
+    for kind, library in ((Kafka, "confluent_kafka"), (PubSub, "google.cloud.pubsub_v1")):
+        if isinstance(via, kind) and not _installed(library):
+            raise SpecError(
+                f"the client of {kind.__name__} is not installed",
+                source=source.name,
+                field="events.via",
+                remedy="Install integration-assets[queues].",
+            )
+    match via:
         case Kafka() as kafka:
             from integration_assets.inbox.kafka import KafkaQueue
 
@@ -71,6 +81,13 @@ def open_queue(source: Source, settings: Settings) -> Queue:
                 field="events.via",
                 remedy="Describe it: Events(via=Kafka(…) or PubSub(…), …); webhooks are for `integration inbox serve`.",
             )
+
+
+def _installed(library: str) -> bool:
+    try:
+        return importlib.util.find_spec(library) is not None
+    except ModuleNotFoundError:
+        return False  # nor is what it is part of
 
 
 def consume(source: Source, queue: Queue, inbox: Inbox, go_on: Callable[[], bool] = lambda: True) -> None:

@@ -119,10 +119,10 @@ def _put(uri: str, name: int, results: Any) -> None:  # noqa: ANN401 - a queue
 
 
 def test_processes_that_race_keep_each_event_once(uri: str) -> None:
-    """Four processes make the table and put the same 300 events at the same time: each is new to exactly one of them."""
+    """Three processes make the table and put the same 300 events at the same time: each is new to exactly one of them."""
     context = multiprocessing.get_context("spawn")
     results = context.Queue()
-    workers = [context.Process(target=_put, args=(uri, name, results)) for name in range(4)]
+    workers = [context.Process(target=_put, args=(uri, name, results)) for name in range(3)]
     for worker in workers:
         worker.start()
     counted = [results.get(timeout=60) for _ in workers]
