@@ -57,10 +57,12 @@ def place(target: Target) -> str | None:
 def hashed(target: Target) -> dict[str, pa.DataType]:
     """The columns that go into a row's hash, with their types: key and version, of types that every engine spells alike."""
     names = dict.fromkeys(name for name in (*target.key, place(target)) if name)
-    types = {
-        name: pa.timestamp("us", "UTC") if name == EXTRACTED_AT else target.contract_schema.field(name).type for name in names
-    }
+    types = {name: _type(target, name) for name in names}
     return {name: type_ for name, type_ in types.items() if _spelled_alike(type_)}
+
+
+def _type(target: Target, name: str) -> pa.DataType:
+    return pa.timestamp("us", "UTC") if name == EXTRACTED_AT else target.contract_schema.field(name).type
 
 
 def _spelled_alike(type_: pa.DataType) -> bool:
@@ -81,7 +83,10 @@ def recent(target: Target, lake_table: LakeTable, window: Callable[[datetime], d
     if not found or any(low is None or high is None for low, high in found):
         return None
     newest = max(high for _, high in found if high is not None)
-    return window(newest) if isinstance(newest, datetime) else found[-1][0]
+    if isinstance(newest, datetime):
+        # A time without zone, as a date, is another type to each engine: then everything is compared.
+        return window(newest) if newest.tzinfo and pa.types.is_timestamp(_type(target, column)) else None
+    return found[-1][0] if isinstance(newest, int) else None
 
 
 def lake_fingerprint(target: Target, lake_table: LakeTable, since: CursorValue | None = None) -> Fingerprint:

@@ -88,6 +88,20 @@ def test_what_is_recent_is_two_days_of_versions(pair: Pair) -> None:
     assert not alike(pair, MERGE)
 
 
+@pytest.mark.parametrize("kind", [pa.date32(), pa.timestamp("us")])
+@pytest.mark.parametrize("pair", ["duckdb"], indirect=True)
+def test_versions_that_engines_spell_differently_are_compared_whole(pair: Pair, kind: pa.DataType) -> None:
+    """A date, or a time without zone, orders versions too; what is recent of them is everything."""
+    contract = pa.schema([("id", pa.string()), ("at", kind)])
+    target = replace(MERGE, contract_schema=contract)
+    moment = day(1).date() if pa.types.is_date(kind) else day(1).replace(tzinfo=None)
+    given = [{"id": "a", "at": moment, "_deleted": False, "_extracted_at": day(1), "_run_id": "run"}]
+    land(pair.table(), given, schema=pa.schema([*contract, *TECHNICAL]))
+    merge(pair, target)
+    assert recent(target, pair.table(), lambda newest: newest - timedelta(days=2)) is None
+    assert alike(pair, target)
+
+
 def test_a_lake_that_is_ahead_is_compared_where_the_table_is(pair: Pair) -> None:
     """Commits that are not merged yet do not count: the lake is read at the version that the table has reached."""
     land(pair.table(), [row("a", 1)], days(0, 2))
