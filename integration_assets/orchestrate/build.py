@@ -12,6 +12,7 @@ from integration_assets.orchestrate.catchup_sensor import catch_up_sensor
 from integration_assets.orchestrate.checks.names import standing_keys
 from integration_assets.orchestrate.following import following_sensor
 from integration_assets.orchestrate.processes import executor
+from integration_assets.orchestrate.replay import replay_job
 from integration_assets.orchestrate.resources import StoresResource
 from integration_assets.orchestrate.sensors import alerts_sensor, source_sensors
 from integration_assets.orchestrate.specs import api_spec
@@ -45,7 +46,8 @@ def build(sources: Sequence[Source], resources: Mapping[str, object] | None = No
                 tags={"source": job.source.name},
             )
             for job in jobs
-        ],
+        ]
+        + [replay_job(job) for job in jobs],
         schedules=schedules + ([standing] if standing else []),
         sensors=[
             *(sensor for source in sources for sensor in source_sensors(source)),

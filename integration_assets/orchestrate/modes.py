@@ -18,15 +18,23 @@ MODE, FROM, TO = "integration_assets/mode", "integration_assets/from", "integrat
 
 
 class Mode(Enum):
-    """What to do. A member's name is what the launchpad takes.
-
-    `replay`, which runs a stream's stored rejects again, becomes a member here and a branch in `pull.Step.pull`.
-    """
+    """What to do. A member's name is what the launchpad takes."""
 
     incremental = "incremental"
     refetch = "refetch"
     full_reload = "full_reload"
     dry_run = "dry_run"
+    replay = "replay"
+
+
+class Only(dg.Config):
+    """Which of the open records in quarantine a replay runs again; those for which all that is given holds."""
+
+    identities: list[str] = Field(default=[], description="Identities as `integration quarantine list` shows them.")
+    key: str | None = Field(default=None, description="The record with this key.")
+    reason: str | None = Field(default=None, description="Records one of whose reasons has this in it.")
+    since: str | None = Field(default=None, description="Those that came last at or after this moment.")
+    until: str | None = Field(default=None, description="Those that came last before this moment.")
 
 
 class PullConfig(dg.Config):
@@ -38,7 +46,7 @@ class PullConfig(dg.Config):
             "incremental (the default): what is new; of a partitioned stream the run's partitions, or without any those that are"
             " due. refetch: the range from..to, or the run's partitions, once more, whatever the lake has of it. full_reload:"
             " everything from the stream's origin on, once more. dry_run: say what would be pulled, ask the API for one page,"
-            " write nothing."
+            " write nothing. replay: run the open records of the quarantine again; the API is not asked."
         ),
     )
     start: str | None = Field(
@@ -47,6 +55,7 @@ class PullConfig(dg.Config):
         description="For refetch and dry_run: the range's start, inclusive: 2024-01-31, 2024-01-31T12:00:00Z, or an integer.",
     )
     to: str | None = Field(default=None, description="For refetch and dry_run: the range's end, exclusive; now when left out.")
+    only: Only | None = Field(default=None, description="For replay: which records; all that are open when left out.")
 
 
 @dataclass(frozen=True)
@@ -54,10 +63,12 @@ class Wanted:
     """What a run is asked to do with one stream.
 
     span : the range asked for, None where the mode decides.
+    only : which records to replay; None for all that are open.
     """
 
     mode: Mode
     span: Slice | None = None
+    only: Only | None = None
 
     @property
     def afresh(self) -> bool:
@@ -77,12 +88,25 @@ def wanted(source: Source, stream: Stream, config: PullConfig, tags: Mapping[str
     def wrong(what: str, field: str, remedy: str) -> SpecError:
         return SpecError(what, source=source.name, stream=stream.name, field=field, remedy=remedy)
 
+    if config.only is not None and mode is not Mode.replay:
+        raise wrong(f"{mode.value} takes no choice of records", "only", "Leave only out, or use replay.")
     if end is not None and start is None:
         raise wrong("to needs from", "from", "Say where the range begins.")
+    if mode is Mode.replay and partitions:
+        raise wrong("a record in quarantine is of no partition", "mode", "Run without a partition; only says which records.")
     if start is None:
         if mode is Mode.refetch and not partitions and stream.cursor is not None:
             raise wrong("refetch needs a range", "from", "Give from, and to; or run partitions; or use full_reload.")
-        return Wanted(mode)
+        return Wanted(mode, only=config.only)
+    return Wanted(mode, _span(source, stream, mode, start, end, partitions=partitions))
+
+
+def _span(source: Source, stream: Stream, mode: Mode, start: str, end: str | None, *, partitions: bool) -> Slice:
+    """The range that is asked for. Raises `SpecError` where it cannot be."""
+
+    def wrong(what: str, field: str, remedy: str) -> SpecError:
+        return SpecError(what, source=source.name, stream=stream.name, field=field, remedy=remedy)
+
     if mode not in {Mode.refetch, Mode.dry_run}:
         raise wrong(f"{mode.value} takes no range", "from", "Leave from and to out, or use refetch.")
     if partitions:
@@ -93,7 +117,7 @@ def wanted(source: Source, stream: Stream, config: PullConfig, tags: Mapping[str
     span = Slice(first, cursor_value(source, stream, end, "to") if end is not None else None)
     if span.empty:
         raise wrong(f"{span} holds nothing", "to", "Give an end after the start.")
-    return Wanted(mode, span)
+    return span
 
 
 def _mode(source: Source, stream: Stream, config: PullConfig, tags: Mapping[str, str]) -> Mode:

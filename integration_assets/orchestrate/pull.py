@@ -26,6 +26,7 @@ from integration_assets.orchestrate.modes import Mode, Wanted
 from integration_assets.orchestrate.partitions import partition_key, partitioned, split_key
 from integration_assets.orchestrate.parts import Part, parts, whole_parts
 from integration_assets.orchestrate.progress import Reporter
+from integration_assets.orchestrate.replay import replayed
 from integration_assets.orchestrate.resources import StoresResource
 from integration_assets.orchestrate.specs import lake_key, warehouse_key
 from integration_assets.orchestrate.tenants import add_tenants
@@ -105,6 +106,9 @@ class Step:
         with open_feeds(self.source, self.stores.stores(say), settings, [self.stream], say) as (feed,):
             if self.wanted.mode is Mode.dry_run:
                 yield from self._dry_run(feed)
+                return
+            if self.wanted.mode is Mode.replay:
+                yield from replayed(feed, self.wanted.only, self.context, self.receipts, self._showing(feed))
                 return
             earlier = self._earlier()
             done = {partition_key(receipt.partition, receipt.tenant) for receipt in earlier}

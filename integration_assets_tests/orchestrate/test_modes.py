@@ -36,11 +36,11 @@ def config(**given: str) -> PullConfig:
 
 
 def test_the_launchpad_shows_modes_and_what_they_mean(bench: Bench) -> None:
-    """The step's configuration has the three fields with descriptions, all optional; the modes are an enumeration."""
+    """The step's configuration has its fields with descriptions, all optional; the modes are an enumeration."""
     job = bench.definitions.resolve_implicit_global_asset_job_def()
     fields = job.run_config_schema.run_config_schema_type.fields["ops"].config_type.fields["shop__orders"]  # type: ignore[attr-defined]
     shown = fields.config_type.fields["config"].config_type.fields
-    assert set(shown) == {"mode", "from", "to"}
+    assert set(shown) == {"mode", "from", "to", "only"}
     assert all(field.description and not field.is_required for field in shown.values())
     assert [each.config_value for each in shown["mode"].config_type.inner_type.enum_values] == [mode.value for mode in Mode]
 
@@ -48,7 +48,7 @@ def test_the_launchpad_shows_modes_and_what_they_mean(bench: Bench) -> None:
 @pytest.mark.parametrize(
     ("given", "tags", "partitions", "said"),
     [
-        ({}, {MODE: "refrech"}, False, "there is no mode 'refrech'. The modes are: incremental, refetch, full_reload, dry_run."),
+        ({}, {MODE: "refrech"}, False, "no mode 'refrech'. The modes are: incremental, refetch, full_reload, dry_run, replay."),
         ({"mode": "refetch"}, {MODE: "dry_run"}, False, "the run's tag says 'dry_run' and its configuration 'refetch'"),
         ({"mode": "refetch"}, {}, False, "refetch needs a range"),
         ({"mode": "refetch", "to": DAY2}, {}, False, "to needs from"),
