@@ -73,10 +73,11 @@ def _mend_speed() -> None:
     """Work in one thread, for statements this small cost more to share out than to do; and open only the projects in use.
 
     Each look at the catalog reads every project that is open: those but the default one and the newest are closed, and opened
-    again when they are asked for.
+    again when they are asked for. And no statement looks for partitions by time of arrival, which no table here has.
     """
     from duckdb import Error  # type: ignore[import-not-found]
     from local_bigquery.engine import database
+    from local_bigquery.sql.rules import partitions  # type: ignore[import-not-found]
 
     connect, attach = database._connect, database._attach
 
@@ -94,6 +95,7 @@ def _mend_speed() -> None:
         attach(connection, project)
 
     database._connect, database._attach = single, alone
+    partitions._hidden = lambda _: False
 
 
 def main() -> None:

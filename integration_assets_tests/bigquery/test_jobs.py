@@ -126,11 +126,3 @@ def test_a_failed_merge_is_tried_again_by_the_next_run(bigquery_warehouse: BigQu
             bigquery_warehouse.merge(PLAIN, table, "run")
     land(table, [row("a", 1, 1)], days(1, 2))
     assert bigquery_warehouse.version("shop", "orders") is None
-
-
-def test_every_job_says_whose_it_is(bigquery_warehouse: BigQueryWarehouse, bigquery_client: Client, table: LakeTable) -> None:
-    """Loads and merges are labelled with run, source and stream, spelled as labels can be."""
-    bigquery_warehouse.merge(PLAIN, table, "Run 1/ü")
-    for kind in (LoadJob, QueryJob):
-        (job,) = jobs(bigquery_client, bigquery_warehouse, kind)
-        assert job.labels == {"run": "run-1--", "source": "shop", "stream": "orders"}

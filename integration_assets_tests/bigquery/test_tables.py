@@ -16,23 +16,7 @@ from integration_assets.land.bigquery_types import column, spelled
 from integration_assets.land.lake import Lake
 from integration_assets_tests.land.helpers import CONTRACT, SCHEMA, day, days, land, row
 from integration_assets_tests.land.histories import HISTORY
-from integration_assets_tests.land.parity.test_merging import PLAIN, TARGET
-
-
-def test_a_table_is_laid_out_by_its_contract(
-    bigquery_warehouse: BigQueryWarehouse, bigquery_client: Client, gcs_lake: Lake
-) -> None:
-    """Days of the version, sorted by the key, described, labelled; the key is required."""
-    land(gcs_lake.table("shop", "orders"), [row("a", 1, 1)], days(0, 2))
-    bigquery_warehouse.merge(replace(TARGET, contract_hash="AB12"), gcs_lake.table("shop", "orders"), "run")
-    table = bigquery_client.get_table(bigquery_warehouse.table_name(TARGET).strip("`"))
-    assert (table.time_partitioning.type_, table.time_partitioning.field) == ("DAY", "at")
-    assert table.clustering_fields == ["id"]
-    assert table.labels == {"source": "shop", "stream": "orders", "contract": "ab12"}
-    described = {field.name: (spelled(field), field.mode, field.description) for field in table.schema}
-    assert described["id"] == ("STRING", "REQUIRED", "The order's number.")
-    assert described["n"] == ("INT64", "NULLABLE", "")
-    assert described["_deleted_at"][2].startswith("When the API said")
+from integration_assets_tests.land.parity.test_merging import PLAIN
 
 
 def test_a_table_may_be_partitioned_by_a_column_that_never_changes(

@@ -1,4 +1,4 @@
-"""The DuckDB warehouse: merges, ledger, growth, refusals."""
+"""What only the DuckDB warehouse has: its file, ledger and names; merges in any order. The rest is in parity/."""
 
 from __future__ import annotations
 
@@ -41,19 +41,6 @@ def state(warehouse: DuckDBWarehouse, columns: str = 'n, "at", _deleted_at') -> 
     return {one.pop("id"): tuple(one.values()) for one in found}
 
 
-def test_the_newest_version_of_each_key_is_in_the_table(table: LakeTable, warehouse: DuckDBWarehouse) -> None:
-    """Several versions in one merge and in the next leave one row per key, the newest, and the counts say what happened."""
-    land(table, [row("a", 1, 1), row("a", 3, 3), row("a", 2, 2), row("b", 1, 10)], days(0, 4))
-    first = warehouse.merge(TARGET, table, "run 1")
-    assert (first.lake_version_before, first.lake_version_after, first.rows_read) == (None, 1, 4)
-    assert (first.inserted, first.updated, first.deleted, first.rows_total) == (2, 0, 0, 2)
-    land(table, [row("a", 4, 4), row("b", 0.5, 99), row("c", 4, 5)], days(4, 5))
-    second = warehouse.merge(TARGET, table, "run 2")
-    assert (second.lake_version_before, second.lake_version_after, second.rows_read) == (1, 2, 3)
-    assert (second.inserted, second.updated, second.rows_total) == (1, 1, 3)
-    assert state(warehouse, "n") == {"a": (4,), "b": (10,), "c": (5,)}
-
-
 def test_a_merge_repeated_finds_nothing_new(table: LakeTable, warehouse: DuckDBWarehouse) -> None:
     """A run killed between the lake's commit and the merge is mended by the next merge, and a third one does nothing."""
     land(table, [row("a", 1, 1)], days(0, 2))
@@ -84,46 +71,11 @@ def test_a_frontier_without_rows_is_recorded(table: LakeTable, warehouse: DuckDB
     ]
 
 
-def test_no_lake_table_is_no_merge(table: LakeTable, warehouse: DuckDBWarehouse) -> None:
-    """A stream that never landed anything leaves the warehouse as it is."""
-    assert warehouse.merge(TARGET, table, "run").rows_total == 0
-    assert warehouse.version("shop", "orders") is None
-
-
-def test_ties_go_to_the_later_extraction(table: LakeTable, warehouse: DuckDBWarehouse) -> None:
-    """Of two rows with one version the one pulled later counts, whichever is merged first."""
-    land(table, [row("a", 1, 2, extracted=20), row("b", 1, 1, extracted=10)], days(0, 2))
-    warehouse.merge(TARGET, table, "run")
-    land(table, [row("a", 1, 1, extracted=10), row("b", 1, 2, extracted=20)], days(0, 2))
-    warehouse.merge(TARGET, table, "run")
-    assert state(warehouse, "n") == {"a": (2,), "b": (2,)}
-
-
-def test_tombstones_keep_the_last_known_values(table: LakeTable, warehouse: DuckDBWarehouse) -> None:
-    """A record that is gone keeps its values and is marked with when; the live view does not show it."""
-    land(table, [row("a", 1, 7), row("b", 1, 8)], days(0, 2))
-    warehouse.merge(TARGET, table, "run")
-    land(table, [row("a", 2, None, deleted=True)], days(2, 3))
-    result = warehouse.merge(TARGET, table, "run")
-    assert (result.deleted, result.rows_total) == (1, 2)
-    assert state(warehouse) == {"a": (7, day(2), day(2)), "b": (8, day(1), None)}
-    assert warehouse.query("SELECT * FROM shop.orders_live").to_pylist() == [{"id": "b", "n": 8, "at": day(1)}]
-
-
 def test_a_record_that_came_and_went_in_one_merge_keeps_its_values(table: LakeTable, warehouse: DuckDBWarehouse) -> None:
     """One merge over many commits ends as many merges would."""
     land(table, [row("a", 2, None, deleted=True), row("a", 1, 7)], days(0, 3))
     warehouse.merge(TARGET, table, "run")
     assert state(warehouse) == {"a": (7, day(2), day(2))}
-
-
-def test_a_late_version_does_not_bring_a_deleted_record_back(table: LakeTable, warehouse: DuckDBWarehouse) -> None:
-    """A tombstone for an unknown key is remembered; an older version that comes later stays dead, a newer one lives."""
-    land(table, [row("a", 5, None, deleted=True), row("b", 5, None, deleted=True)], days(5, 6))
-    warehouse.merge(TARGET, table, "run")
-    land(table, [row("a", 4, 1), row("b", 6, 2)], days(4, 7))
-    warehouse.merge(TARGET, table, "run")
-    assert state(warehouse) == {"a": (None, day(5), day(5)), "b": (2, day(6), None)}
 
 
 def test_without_a_version_the_later_extraction_counts(table: LakeTable, warehouse: DuckDBWarehouse) -> None:
@@ -136,13 +88,6 @@ def test_without_a_version_the_later_extraction_counts(table: LakeTable, warehou
     assert state(warehouse, "n") == {"a": (2,)}
 
 
-def test_an_integer_version_marks_deletion_by_extraction(table: LakeTable, warehouse: DuckDBWarehouse) -> None:
-    """Where the version is a number, `_deleted_at` is when the tombstone was pulled."""
-    land(table, [row("a", 1, 3, deleted=True, extracted=9)], days(0, 2))
-    warehouse.merge(replace(TARGET, version="n"), table, "run")
-    assert state(warehouse, "n, _deleted_at") == {"a": (3, day(9))}
-
-
 @pytest.mark.parametrize("split", [False, True])
 def test_append_with_a_key_keeps_each_version_once(table: LakeTable, warehouse: DuckDBWarehouse, *, split: bool) -> None:
     """An event log has every version once, however often it was landed."""
@@ -153,61 +98,6 @@ def test_append_with_a_key_keeps_each_version_once(table: LakeTable, warehouse: 
             warehouse.merge(target, table, "run")
     found = warehouse.query("SELECT id, n FROM shop.orders ORDER BY id, n").to_pylist()
     assert found == [{"id": "a", "n": 1}, {"id": "a", "n": 2}, {"id": "b", "n": 3}]
-
-
-def test_append_without_a_key_takes_each_file_once(table: LakeTable, warehouse: DuckDBWarehouse) -> None:
-    """Rows without a key are added as they come, not again with compaction, and not again when the lake must be reread."""
-    target = replace(TARGET, key=(), disposition="append", tombstones=False)
-    land(table, [row("a", 1), row("a", 1)], days(0, 2))
-    warehouse.merge(target, table, "run")
-    table.compact()
-    land(table, [row("b", 1)], days(2, 3))
-    assert warehouse.merge(target, table, "run").inserted == 1
-    land(table, [row("c", 1)], days(3, 4))
-    table.compact()
-    table.vacuum(hours=0)
-    rebuilt = warehouse.merge(target, table, "run")
-    assert (rebuilt.rows_read, rebuilt.rows_total) == (4, 4)
-
-
-def test_replace_takes_the_newest_snapshot_whole(table: LakeTable, warehouse: DuckDBWarehouse) -> None:
-    """The table is the last full snapshot, also when several landed since, and also after compaction and vacuum."""
-    target = replace(TARGET, version=None, disposition="replace", tombstones=False)
-    land(table, [row("a", 1, 1, extracted=1), row("b", 1, 1, extracted=1)], None, content_hash="1")
-    land(table, [row("b", 1, 2, extracted=2), row("c", 1, 2, extracted=2)], None, content_hash="2")
-    warehouse.merge(target, table, "run")
-    assert state(warehouse, "n") == {"b": (2,), "c": (2,)}
-    land(table, [row("x", 1, 3, extracted=3)], None, content_hash="3")
-    land(table, [row("d", 1, 4, extracted=4)], None, content_hash="4")
-    result = warehouse.merge(target, table, "run")
-    assert (result.inserted, result.deleted, result.rows_total) == (1, 2, 1)
-    land(table, [row("e", 1, 5, extracted=5)], None, content_hash="5")
-    table.compact()
-    table.vacuum(hours=0)
-    warehouse.merge(target, table, "run")
-    assert state(warehouse, "n") == {"e": (5,)}
-
-
-def test_a_cleaned_lake_is_merged_from_its_snapshot(table: LakeTable, warehouse: DuckDBWarehouse) -> None:
-    """When the versions since the last merge are gone, the snapshot gives the same table."""
-    land(table, [row("a", 1, 1)], days(0, 2))
-    warehouse.merge(TARGET, table, "run")
-    land(table, [row("a", 2, 2)], days(2, 3))
-    land(table, [row("b", 3, 3)], days(3, 4))
-    table.compact()
-    table.vacuum(hours=0)
-    assert warehouse.merge(TARGET, table, "run").rows_read == 3
-    assert state(warehouse, "n") == {"a": (2,), "b": (3,)}
-    assert warehouse.version("shop", "orders") == table.version()
-
-
-def test_a_lake_made_anew_is_merged_from_its_start(tmp_path: Path, warehouse: DuckDBWarehouse) -> None:
-    """Versions of another lake table do not count as seen, even when it has as many."""
-    for name in ("one", "two"):
-        table = Lake(str(tmp_path / name)).table("shop", "orders")
-        land(table, [row(name, 1, 1)], days(0, 2))
-        warehouse.merge(TARGET, table, "run")
-    assert set(state(warehouse)) == {"one", "two"}
 
 
 def test_the_table_grows_with_the_contract(table: LakeTable, warehouse: DuckDBWarehouse) -> None:
@@ -239,14 +129,6 @@ def test_a_changed_type_is_refused(table: LakeTable, warehouse: DuckDBWarehouse)
         warehouse.merge(replace(TARGET, contract_schema=narrow), table, "run")
     assert warehouse.version("shop", "orders") == 1
     assert set(state(warehouse)) == {"a"}
-
-
-def test_a_contract_ahead_of_the_lake_is_refused(table: LakeTable, warehouse: DuckDBWarehouse) -> None:
-    """A column that the lake does not have yet is named, with what to do."""
-    land(table, [row("a", 1, 1)], days(0, 2))
-    ahead = replace(TARGET, contract_schema=pa.schema([*CONTRACT, ("note", pa.string())]))
-    with pytest.raises(WarehouseError, match=r"note.*Sync the stream"):
-        warehouse.merge(ahead, table, "run")
 
 
 def test_a_failed_merge_changes_nothing(table: LakeTable, warehouse: DuckDBWarehouse) -> None:

@@ -1,7 +1,13 @@
-"""Every test here runs twice: a local lake with DuckDB, a lake on `gs://` with BigQuery."""
+"""Every test here runs twice: a local lake with DuckDB, a lake on `gs://` with BigQuery.
+
+A merge on the emulated BigQuery takes a second of CPU. What another test here proves of it as well runs there only when
+INTEGRATION_SOAK is set: such tests are marked with `bigquery_in_soak`.
+"""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +27,17 @@ from integration_assets_tests.bigquery.fixtures import (
 )
 
 __all__ = ["bigquery_client", "bigquery_emulator", "bigquery_warehouse", "gcs_for_bigquery", "gcs_lake"]
+
+
+SOAK = bool(os.environ.get("INTEGRATION_SOAK"))
+bigquery_in_soak = pytest.mark.parametrize("pair", ["duckdb", *(["bigquery"] if SOAK else [])], indirect=True)
+
+
+def pairs_with(name: str, on_both: Sequence[object], in_soak: Sequence[object]) -> pytest.MarkDecorator:
+    """Parametrize a test by `name`, the values `in_soak` on BigQuery only when INTEGRATION_SOAK is set."""
+    cases = [(pair, value) for value in on_both for pair in ("duckdb", "bigquery")]
+    cases += [(pair, value) for value in in_soak for pair in ("duckdb", *(("bigquery",) if SOAK else ()))]
+    return pytest.mark.parametrize(("pair", name), cases, indirect=["pair"])
 
 
 @dataclass(frozen=True)

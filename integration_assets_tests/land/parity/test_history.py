@@ -13,7 +13,7 @@ from integration_assets.errors import WarehouseError
 from integration_assets.land.warehouse import Target
 from integration_assets_tests.land.helpers import CONTRACT, SCHEMA, TECHNICAL, day, days, land, row
 from integration_assets_tests.land.histories import COLUMNS, HISTORY, seen, truth
-from integration_assets_tests.land.parity.conftest import Pair
+from integration_assets_tests.land.parity.conftest import Pair, bigquery_in_soak, pairs_with
 
 
 def history(pair: Pair, target: Target = HISTORY) -> list[tuple[Any, ...]]:
@@ -45,6 +45,7 @@ def test_each_version_has_its_range(pair: Pair) -> None:
     assert pair.warehouse.doubled_keys(HISTORY) == 0
 
 
+@bigquery_in_soak
 def test_a_late_version_takes_its_place_and_an_old_one_again_none(pair: Pair) -> None:
     """A version that comes after its successor is put before it; one that comes again doubles nothing; a correction replaces."""
     land(pair.table(), [row("a", 1, 1, extracted=10), row("a", 5, 5, extracted=10)], days(0, 6))
@@ -96,7 +97,7 @@ def test_a_history_is_the_same_when_it_is_built_again(pair: Pair) -> None:
     assert history(pair) == truth([one for one in versions if one.key == "a"])
 
 
-@pytest.mark.parametrize("chance", range(2))
+@pairs_with("chance", [0], in_soak=range(1, 8))
 def test_any_order_gives_the_same_history(pair: Pair, chance: int) -> None:
     """Versions, corrections and tombstones of two keys in a random order over two merges are what the plain definition says."""
     dice = random.Random(chance)  # noqa: S311 - which order, repeatably
@@ -124,6 +125,7 @@ def test_a_history_may_be_by_number_or_by_pull_and_have_odd_keys(pair: Pair) -> 
     assert sorted(found, key=str) == [("y", 1, day(1), day(2)), ("y", 2, day(2), None), ("z", 1, day(1), None)]
 
 
+@bigquery_in_soak
 def test_a_history_grows_with_the_contract(pair: Pair) -> None:
     """A new column is there for new versions, and in the view."""
     land(pair.table(), [row("a", 1, 1)], days(0, 2))

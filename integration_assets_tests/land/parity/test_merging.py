@@ -9,7 +9,7 @@ import pytest
 from integration_assets.errors import WarehouseError
 from integration_assets.land.warehouse import Target
 from integration_assets_tests.land.helpers import CONTRACT, SCHEMA, day, days, land, row
-from integration_assets_tests.land.parity.conftest import Pair
+from integration_assets_tests.land.parity.conftest import Pair, bigquery_in_soak, pairs_with
 
 TARGET = Target("shop", "orders", CONTRACT, {"id": "The order's number."}, ("id",), "at", "merge", tombstones=True)
 PLAIN = replace(TARGET, tombstones=False)
@@ -28,6 +28,7 @@ def test_the_newest_version_of_each_key_is_in_the_table(pair: Pair) -> None:
     assert pair.state(TARGET, "n") == {"a": (4,), "b": (10,), "c": (5,)}
 
 
+@bigquery_in_soak
 def test_a_merge_repeated_finds_nothing_new(pair: Pair) -> None:
     """A run killed between the lake's commit and the merge is mended by the next merge, and a third one does nothing."""
     land(pair.table(), [row("a", 1, 1)], days(0, 2))
@@ -163,6 +164,7 @@ def test_replace_takes_the_newest_snapshot_whole(pair: Pair) -> None:
     assert (emptied.deleted, emptied.rows_total) == (1, 0)
 
 
+@bigquery_in_soak
 def test_a_cleaned_lake_is_merged_from_its_snapshot(pair: Pair) -> None:
     """When the versions since the last merge are gone, the snapshot gives the same table."""
     table = pair.table()
@@ -177,6 +179,7 @@ def test_a_cleaned_lake_is_merged_from_its_snapshot(pair: Pair) -> None:
     assert pair.warehouse.version("shop", "orders") == table.version()
 
 
+@bigquery_in_soak
 def test_a_lake_made_anew_is_merged_from_its_start(pair: Pair) -> None:
     """Versions of another lake table do not count as seen, even when it has as many."""
     for name in ("one", "two"):
@@ -185,6 +188,7 @@ def test_a_lake_made_anew_is_merged_from_its_start(pair: Pair) -> None:
     assert set(pair.state(PLAIN, "n")) == {"one", "two"}
 
 
+@bigquery_in_soak
 def test_a_failed_merge_changes_nothing(pair: Pair) -> None:
     """A row that the table refuses rolls everything back, table and ledger alike."""
     land(pair.table(), [row("a", 1, 1), {**row("b", 1, 1), "id": None}], days(0, 2))
@@ -206,7 +210,7 @@ def test_a_keyless_append_is_not_doubled_by_a_lake_made_anew(pair: Pair) -> None
         assert pair.warehouse.merge(target, table, "run").rows_total == 2
 
 
-@pytest.mark.parametrize("disposition", ["merge", "append", "replace", "history"])
+@pairs_with("disposition", ["merge"], in_soak=["append", "replace", "history"])
 def test_rows_deleted_from_the_lake_leave_the_table(pair: Pair, disposition: str) -> None:
     """The right to be forgotten reaches the warehouse with the next merge, whatever came with it, up to the last row."""
     target = replace(PLAIN, disposition=disposition)

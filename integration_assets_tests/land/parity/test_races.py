@@ -5,14 +5,12 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-import pytest
-
 from integration_assets_tests.land.helpers import days, land, row
-from integration_assets_tests.land.parity.conftest import Pair
+from integration_assets_tests.land.parity.conftest import Pair, pairs_with
 from integration_assets_tests.land.parity.test_merging import PLAIN
 
 
-@pytest.mark.parametrize("disposition", ["merge", "append"])
+@pairs_with("disposition", ["append"], in_soak=["merge"])
 def test_of_merges_at_once_one_does_the_work(pair: Pair, disposition: str) -> None:
     """One takes the rows, the others find nothing new; also rows without a key are there once."""
     target = replace(PLAIN, disposition=disposition, key=("id",) if disposition == "merge" else ())
