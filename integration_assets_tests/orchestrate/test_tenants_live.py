@@ -11,8 +11,11 @@ from integration_assets_tests.flow.accounts import KEYS, START, Accounts
 from integration_assets_tests.orchestrate.daemon import daemon
 
 LAKE, WAREHOUSE = dg.AssetKey(["accounts", "orders"]), dg.AssetKey(["warehouse", "accounts", "orders"])
-# Dagster's own mutations call what it deprecates.
-pytestmark = pytest.mark.filterwarnings("ignore:Function `AssetSelection.sources`:DeprecationWarning")
+# Dagster's own mutations and loops call what is deprecated.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Function `AssetSelection.sources`:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:The 'warn' method:DeprecationWarning"),
+]
 
 
 @pytest.mark.skipif(not os.environ.get("INTEGRATION_SOAK"), reason="long; set INTEGRATION_SOAK")
