@@ -18,6 +18,7 @@ from integration_assets.spec import (
     Stream,
     Token,
     Tombstone,
+    ValueProbe,
     Xml,
 )
 
@@ -65,6 +66,7 @@ SOURCE = Source(
                 lookback=timedelta(hours=3),
             ),
             disposition="append",
+            probe=ValueProbe(params={"per_page": 1}, header="X-Total-Count", every=30),
             description="Hourly weather at the three airports.",
         ),
         Stream(
