@@ -18,6 +18,7 @@ from integration_assets.errors import IntegrationError
 from integration_assets.orchestrate.attempts import CATCH_UP_TAG, RANGE, Failures, Runs, UnderWay, failures, name_of
 from integration_assets.orchestrate.automation import CATCH_UP, begins, last_tick, priority, runs_by_itself
 from integration_assets.orchestrate.catchup import closing, contiguous, due, missed, over, owed_by_tenant
+from integration_assets.orchestrate.checks import check_specs
 from integration_assets.orchestrate.history import found_event, last_pulls, replayed
 from integration_assets.orchestrate.partitions import most_a_run, partition_key
 from integration_assets.orchestrate.resources import StoresResource
@@ -251,6 +252,8 @@ class Tick:
             tags |= dict(zip(RANGE, (keys[0], keys[-1]), strict=True))
         return dg.RunRequest(
             asset_selection=[lake_key(self.source, stream), warehouse_key(self.source, stream)],
+            # The step's own checks; those that time alone can fail have runs of their own.
+            asset_check_keys=[spec.key for spec in check_specs(self.source, stream)],
             partition_key=keys[0] if len(keys) == 1 else None,
             tags=tags,
         )

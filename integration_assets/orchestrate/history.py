@@ -28,6 +28,19 @@ def replayed(event: dg.AssetMaterialization | None) -> bool:
     return receipt is not None and receipt.outcome == REPLAYED
 
 
+def receipts_of(instance: dg.DagsterInstance, run_id: str, key: dg.AssetKey) -> list[Receipt]:
+    """What a run has landed of an asset so far, told by its events: one receipt each."""
+    found: list[Receipt] = []
+    cursor, more = None, True
+    while more:
+        page = instance.get_records_for_run(run_id, cursor, dg.DagsterEventType.ASSET_MATERIALIZATION, limit=1000)
+        events = [record.asset_materialization for record in page.records]
+        kept = [receipt_of(event) for event in events if event and event.asset_key == key]
+        found += [receipt for receipt in kept if receipt]
+        cursor, more = page.cursor, page.has_more
+    return found
+
+
 def last_pulls(instance: dg.DagsterInstance, key: dg.AssetKey, partitions: Sequence[str]) -> dict[str, datetime]:
     """When each partition was last pulled, by the API's clock; one that the log knows no receipt of is left out."""
     found: dict[str, datetime] = {}

@@ -11,11 +11,11 @@ import dagster as dg
 
 from integration_assets.errors import IntegrationError, RejectThresholdError
 from integration_assets.orchestrate import checks
+from integration_assets.orchestrate.dry_run import dry_run
 from integration_assets.orchestrate.failures import IN_A_ROW, OF_ONE_PARTITION, together
-from integration_assets.orchestrate.history import last_pulls, receipt_of
+from integration_assets.orchestrate.history import last_pulls, receipts_of
 from integration_assets.orchestrate.metadata import (
     Metadata,
-    bullets,
     merge_metadata,
     receipt_metadata,
     reject_sample,
@@ -30,7 +30,6 @@ from integration_assets.orchestrate.replay import replayed
 from integration_assets.orchestrate.resources import StoresResource
 from integration_assets.orchestrate.specs import lake_key, warehouse_key
 from integration_assets.orchestrate.tenants import add_tenants
-from integration_assets.spec.cursor import steps
 from integration_assets.spec.receipt import Receipt
 from integration_assets.spec.source import Source, Stream
 
@@ -40,7 +39,6 @@ if TYPE_CHECKING:
 
 Output = dg.MaterializeResult | dg.AssetCheckResult  # type: ignore[type-arg]
 Event = Output | dg.AssetMaterialization | dg.AssetObservation | dg.AssetCheckEvaluation
-_SHOWN = 20
 _NOTHING = "nothing to pull: the watermark is as far as the API's data is final"
 
 
@@ -105,12 +103,14 @@ class Step:
         say = self.context.log.info
         with open_feeds(self.source, self.stores.stores(say), settings, [self.stream], say) as (feed,):
             if self.wanted.mode is Mode.dry_run:
-                yield from self._dry_run(feed)
+                yield dry_run(feed, self.wanted, self._parts(feed), self.context)
                 return
             if self.wanted.mode is Mode.replay:
                 yield from replayed(feed, self.wanted.only, self.context, self.receipts, self._showing(feed))
                 return
-            earlier = self._earlier()
+            again = bool(self.context.retry_number)
+            key = lake_key(self.source, self.stream)
+            earlier = receipts_of(self.context.instance, self.context.run.run_id, key) if again else []
             done = {partition_key(receipt.partition, receipt.tenant) for receipt in earlier}
             try:
                 yield from self._partitions(feed, done) if partitioned(self.stream) else self._whole(feed)
@@ -272,34 +272,6 @@ class Step:
             raise
         yield dg.MaterializeResult(asset_key=key, metadata=self._summed(feed))
 
-    def _dry_run(self, feed: Feed) -> Iterator[Event]:
-        """Say what a run would pull, and ask for one page of it; nothing is written, and no materialization recorded."""
-        from integration_assets.sync import plan_slice, sync
-
-        receipts: list[Receipt] = []
-        plan = []
-        for part in self._parts(feed):
-            keys = None if part.key is None else [part.key]
-            whose = None if part.tenant is None else [part.tenant]
-            if part.key is None:
-                whole = plan_slice(feed, None, part.span, part.tenant)
-                plan += [str(step) for step in steps(self.stream.cursor, whole) if not step.empty]
-            else:
-                plan.append(f"{part.label}, of it {part.span}" if part.span else str(part.label))
-            if not receipts:
-                run_id, afresh = self.context.run.run_id, self.wanted.afresh
-                receipts += sync(feed, run_id, partitions=keys, span=part.span, tenants=whose, afresh=afresh, dry_run=True)
-        for line in [f"dry run: {len(plan):,} slices would be pulled", *plan[:_SHOWN], *(["…"] if len(plan) > _SHOWN else [])]:
-            self.context.log.info(line)
-        yield dg.AssetObservation(
-            lake_key(self.source, self.stream),
-            metadata={
-                "dry run": dg.MetadataValue.md(bullets(plan[:_SHOWN]) or "nothing would be pulled"),
-                "slices": len(plan),
-                **(receipt_metadata(receipts[0], partitioned=False) if receipts else {}),
-            },
-        )
-
     def _summed(self, feed: Feed) -> Metadata:
         from integration_assets.sync import outcome
 
@@ -330,20 +302,6 @@ class Step:
         assert part.key is not None  # noqa: S101 - as above
         whole = replace(self.stream.partitions.slice_of(part.key), tenant=part.tenant)
         return any(done.covers(whole) for done in feed.table.state().finished)
-
-    def _earlier(self) -> list[Receipt]:
-        """What an earlier try of this very step landed, from the events that it left: one receipt each."""
-        context, key = self.context, lake_key(self.source, self.stream)
-        found: list[Receipt] = []
-        cursor, more = None, bool(context.retry_number)
-        while more:
-            kind = dg.DagsterEventType.ASSET_MATERIALIZATION
-            page = context.instance.get_records_for_run(context.run.run_id, cursor, kind, limit=1000)
-            events = [record.asset_materialization for record in page.records]
-            kept = [receipt_of(event) for event in events if event and event.asset_key == key]
-            found += [receipt for receipt in kept if receipt]
-            cursor, more = page.cursor, page.has_more
-        return found
 
     def _whole_partition(self, key: str, total: Receipt) -> Receipt:
         """The receipt, with a warning when the partition is not over yet for the API and nothing pulls it again by itself."""
