@@ -67,7 +67,13 @@ def _lines(stores: Stores, source: Source, stream: Stream) -> dict[str, str]:
         "records": equation(last) if last else "-",
         "lake": f"version {state.version}",
         "warehouse": follows + behind,
+        "quarantine": _quarantine(stores, source, stream),
     }
+
+
+def _quarantine(stores: Stores, source: Source, stream: Stream) -> str:
+    counts = stores.quarantine.counts(source.name, stream.name)
+    return f"{counts['open']:,} open of {sum(counts.values()):,}"
 
 
 def _by_tenant(stream: Stream, finished: Sequence[Slice]) -> dict[str, str]:
