@@ -14,8 +14,9 @@ from itertools import islice
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from deltalake.exceptions import CommitFailedError
 
-from integration_assets.errors import SpecError
+from integration_assets.errors import LakeError, SpecError
 from integration_assets.land.entries import Entry, State, Where, count_states, fold
 from integration_assets.land.lake import Lake, LakeTable
 from integration_assets.land.quarantine_rows import REJECTED, SCHEMA, Action, action_row, ends, identity, rejection
@@ -25,6 +26,8 @@ from integration_assets.spec.records import Reject
 __all__ = ["Action", "Entry", "Quarantine", "Rejected", "Where", "identity"]
 
 _BATCH = 1_000
+_FILES = 50
+"""Files of a quarantine before they are joined."""
 _WITHOUT_PAYLOAD = [name for name in SCHEMA.names if name not in {"payload", "preview", "source", "stream"}]
 
 
@@ -96,6 +99,7 @@ class Quarantine:
                 added += len(fresh)
                 batch = list(islice(arriving, _BATCH))
             table.append(writer)
+        _tidy(table)
         return added
 
     def note(self, source: str, stream: str, actions: Iterable[Action]) -> None:
@@ -108,6 +112,7 @@ class Quarantine:
         with table.writer(SCHEMA) as writer:
             writer.write(pa.Table.from_pylist(rows, schema=SCHEMA))
             table.append(writer)
+        _tidy(table)
 
     def entries(self, source: str, stream: str, where: Where | None = None, limit: int | None = None) -> list[Entry]:
         """The records that are meant, the one that something happened to last first.
@@ -168,6 +173,17 @@ class Quarantine:
             for row in zip(*(batch.column(name).to_pylist() for name in columns), strict=True)
         )
         return count_states(rows)
+
+
+def _tidy(table: LakeTable) -> None:
+    """Join the table's files when they are many: each sync that sees a bad record again adds a small one."""
+    if len(table.snapshot_files()) < _FILES:
+        return
+    try:
+        table.compact()
+    except LakeError as error:
+        if not isinstance(error.__cause__, CommitFailedError):
+            raise  # otherwise another run joins them at this moment
 
 
 def _scan(table: LakeTable, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
