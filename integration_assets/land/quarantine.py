@@ -120,21 +120,25 @@ class Quarantine:
         Raises `SpecError` for an identity that is cut too short, or of no record.
         """
         table = self.table(source, stream)
-        rows = (row for batch in _scan(table, _WITHOUT_PAYLOAD) for row in batch.to_pylist())
-        found = fold(rows) if table.exists() else []
-        if where is not None:
-            _check(source, stream, where.identities, [entry.identity for entry in found])
-            found = [entry for entry in found if where.holds(entry)]
-        return found if limit is None else found[:limit]
+        if not table.exists():
+            _check(source, stream, where.identities if where else (), ())
+            return []
+        names: Sequence[str] | None = None
+        if where is not None and where.identities:
+            names = _check(source, stream, where.identities, _names(table))
+        elif where is None and limit is not None:
+            names = _newest(table, limit)
+        found = fold(row for batch in _scan(table, _WITHOUT_PAYLOAD, names) for row in batch.to_pylist())
+        chosen = found if where is None else [entry for entry in found if where.holds(entry)]
+        return chosen if limit is None else chosen[:limit]
 
     def payloads(self, source: str, stream: str, identities: Collection[str]) -> dict[str, bytes]:
         """What the API sent, by identity."""
-        table, found, wanted = self.table(source, stream), dict[str, bytes](), pa.array(list(identities), pa.string())
+        found: dict[str, bytes] = {}
         if not identities:
             return found
-        for batch in _scan(table, ["identity", "payload", "kind"]):
-            first = pc.and_(pc.is_valid(batch.column("payload")), _is_rejection(batch.column("kind")))
-            mine = batch.filter(pc.and_(first, pc.is_in(batch.column("identity"), value_set=wanted)))
+        for batch in _scan(self.table(source, stream), ["identity", "payload", "kind"], identities):
+            mine = batch.filter(pc.and_(pc.is_valid(batch.column("payload")), _is_rejection(batch.column("kind"))))
             found |= dict(zip(mine.column("identity").to_pylist(), mine.column("payload").to_pylist(), strict=True))
         return found
 
@@ -186,13 +190,34 @@ def _tidy(table: LakeTable) -> None:
             raise  # otherwise another run joins them at this moment
 
 
-def _scan(table: LakeTable, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """Some of the table's columns; those that an older table lacks are null."""
+def _scan(table: LakeTable, columns: Sequence[str], identities: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """Some of the table's columns, of all records or of some; those that an older table lacks are null."""
     there = set(table.schema().names)
     known = [name for name in columns if name in there]
-    for batch in table.scan(table.snapshot_files(), known):
+    wanted = None if identities is None else pa.array(list(identities), pa.string())
+    for read in table.scan(table.snapshot_files(), known):
+        batch = read if wanted is None else read.filter(pc.is_in(read.column("identity"), value_set=wanted))
         arrays = [batch.column(name) if name in there else pa.nulls(len(batch), SCHEMA.field(name).type) for name in columns]
         yield pa.RecordBatch.from_arrays(arrays, names=list(columns))
+
+
+def _names(table: LakeTable) -> list[str]:
+    """The identities of all records."""
+    found = [pc.unique(batch.column("identity")) for batch in _scan(table, ["identity"])]
+    names: list[str] = pc.unique(pa.chunked_array(found, pa.string())).to_pylist()
+    return names
+
+
+def _newest(table: LakeTable, limit: int) -> list[str]:
+    """The identities of the records that something happened to last."""
+    rows = pa.Table.from_batches(
+        list(_scan(table, ["identity", "rejected_at"])), pa.schema([SCHEMA.field("identity"), SCHEMA.field("rejected_at")])
+    )
+    rows = rows.append_column("place", pa.array(range(rows.num_rows), pa.int64()))
+    last = rows.group_by("identity").aggregate([("rejected_at", "max"), ("place", "max")])
+    ordered = last.sort_by([("rejected_at_max", "descending"), ("place_max", "descending")])
+    names: list[str] = ordered.column("identity").slice(0, limit).to_pylist()
+    return names
 
 
 def _stored(table: LakeTable, slice_: Slice, run_id: str, contract_hash: str) -> tuple[set[str], set[str]]:
@@ -222,7 +247,9 @@ def _is_rejection(kinds: pa.Array) -> pa.BooleanArray:
     return pc.or_(pc.is_null(kinds), pc.fill_null(pc.equal(kinds, REJECTED), False))  # noqa: FBT003
 
 
-def _check(source: str, stream: str, asked: Iterable[str], known: Sequence[str]) -> None:
+def _check(source: str, stream: str, asked: Iterable[str], known: Sequence[str]) -> list[str]:
+    """The whole identities of those asked for. Raises `SpecError` for one that is cut too short, or of no record."""
+    whole: list[str] = []
     for name in asked:
         found = [one for one in known if one.startswith(name)]
         if len(found) != 1:
@@ -233,3 +260,5 @@ def _check(source: str, stream: str, asked: Iterable[str], known: Sequence[str])
                 field="identity",
                 remedy=f"Write more of it; see: integration quarantine list {source}.{stream}.",
             )
+        whole += found
+    return whole
