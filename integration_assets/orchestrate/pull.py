@@ -92,7 +92,10 @@ class Step:
                 if merges and any(receipt.version is not None for receipt in self.receipts):
                     yield from self._merge_what_landed()
                 raise
-        if merges:
+        replayed_nothing = (
+            lake_key(self.source, self.stream) in selected and self.wanted.mode is Mode.replay and not self.receipts
+        )
+        if merges and not replayed_nothing:
             yield from self.merge()
 
     def pull(self) -> Iterator[Event]:

@@ -66,7 +66,7 @@ def test_the_job_replays_and_merges(shop: Shop, tmp_path: Path, monkeypatch: pyt
 
         only = {"only": {"reason": "no such reason"}}
         again = _replay(bench, only)
-        assert (again.success, bench.events(LAKE, again)) == (True, [])
+        assert (again.success, bench.events(LAKE, again), bench.events(WAREHOUSE, again)) == (True, [], [])
         refused = _replay(bench, {"only": {"since": "soon"}})
         assert "'soon' is no moment" in str(bench.failure(refused).user_failure_data.description)
 
