@@ -71,6 +71,18 @@ def test_an_old_version_does_not_overwrite_a_newer_one(dead: Dead) -> None:
     assert dead.mini.rows(stream=dead.mended) == [(1, 1), (2, 70), (3, 3), (4, 40), (5, 5)]
 
 
+def test_in_a_history_an_old_version_takes_its_old_place(dead: Dead) -> None:
+    """It held until the next version came, and is not the current one."""
+    stream = dead.mini.stream(name="versions", disposition="history")
+    dead.mini.pull(stream)
+    dead.mini.records = [{"id": 2, "seq": 7, "value": 70}]
+    dead.mini.pull(stream)
+    versions = Dead(dead.mini, stream)
+    versions.replay()
+    found = dead.mini.rows("id, value, _valid_from, _valid_to, _is_current", versions.mended)
+    assert sorted(row for row in found if row[0] == 2) == [(2, -2, 2, 7, False), (2, 70, 7, None, True)]
+
+
 def test_a_good_copy_of_the_same_pull_stands(dead: Dead) -> None:
     """When the API showed a record twice in one pull, what landed then is not overwritten by what did not."""
     dead.mini.records = [item(9, -9), item(9, 9)]
