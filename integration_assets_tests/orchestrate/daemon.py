@@ -63,9 +63,9 @@ class Daemon:
         errors = [str(found) for loop in loops for found in loop if type(found).__name__ == "SerializableErrorInfo"]
         assert not errors, errors
 
-    def until(self, done: Callable[[], bool], *, sensors: bool = False) -> None:
-        """Turn until `done`, four minutes at most."""
-        end = time.monotonic() + _LIMIT
+    def until(self, done: Callable[[], bool], *, sensors: bool = False, limit: float = _LIMIT) -> None:
+        """Turn until `done`, `limit` seconds at most."""
+        end = time.monotonic() + limit
         while not done():
             assert time.monotonic() < end, [(run.job_name, run.status, run.tags) for run in self.instance.get_runs()]
             self.turn(sensors=sensors)
