@@ -129,7 +129,9 @@ class Reading:
                 ask = self._following(answer, pages)
                 if ask is None:
                     return
-                asks = self._pager.ahead(ask, min(connections, self._left(pages)))
+                # Pages to come are as large as the last one: those that are fetched early count as those that wait.
+                room = max(1, AHEAD_BYTES // max(1, answer.weight))
+                asks = self._pager.ahead(ask, min(connections, room, self._left(pages)))
                 if early and early[0][0] != ask:
                     # A page came short: the places of those after it were wrong.
                     for _, future in early:
