@@ -9,6 +9,7 @@ from datetime import datetime
 import dagster as dg
 from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
 
+from integration_assets.errors import SpecError
 from integration_assets.orchestrate.automation import SyncJob, sync_jobs
 from integration_assets.orchestrate.sensors.memory import FIRST_WAIT, LONGEST_WAIT
 from integration_assets.orchestrate.specs import lake_key
@@ -19,8 +20,8 @@ CATCH_UP_TAG = "integration_assets/catch_up"
 """On runs that the catch-up asked for: the stream, as `source.stream`."""
 PARTITION = "dagster/partition"
 RANGE = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
+# Not NOT_STARTED: a run is that for a moment, or for ever when its submission was cut off.
 _UNDER_WAY = [
-    dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.STARTING,
     dg.DagsterRunStatus.STARTED,
@@ -105,7 +106,10 @@ def keys_of(run: dg.DagsterRun, partitions: Partitions | None) -> Collection[str
         return None
     if "|" in first:
         return [first, last]  # of a stream with tenants: whoever asks wants to know that there are some, not which
-    start, end = partitions.slice_of(first).start, partitions.slice_of(last).end
+    try:
+        start, end = partitions.slice_of(first).start, partitions.slice_of(last).end
+    except SpecError:
+        return []  # of partitions that the stream had before its description changed
     assert isinstance(start, datetime)  # noqa: S101 - a partition is closed on both sides
     assert isinstance(end, datetime)  # noqa: S101 - a partition is closed on both sides
     return list(partitions.keys(start, end))

@@ -166,7 +166,10 @@ def test_at_most_one_run_a_stream_and_a_limit_to_each(shop: Shop, tmp_path: Path
 
 
 def test_what_others_are_pulling_is_left_to_them(night: Night) -> None:
-    """Days of a run under way are not asked for; a night without a partition may pull any day, so nothing is."""
+    """Days of a run under way are not asked for; a night without a partition may pull any day, so nothing is.
+
+    A run that was never submitted, and one of days that the stream no longer has, keep nothing back.
+    """
     running = dg.DagsterRunStatus.STARTED
     backfill = create_run_for_test(
         night.bench.instance,
@@ -180,6 +183,14 @@ def test_what_others_are_pulling_is_left_to_them(night: Night) -> None:
     assert night.tick() == []
     for run in (backfill, other):
         night.bench.instance.delete_run(run.run_id)
+    for first, status in (("2024-03-04", dg.DagsterRunStatus.NOT_STARTED), ("2023-01-01", running)):
+        create_run_for_test(
+            night.bench.instance,
+            "__ASSET_JOB",
+            status=status,
+            tags=dict(zip(RANGE, (first, "2024-03-05"), strict=True)),
+            asset_selection=frozenset({LAKE}),
+        )
     assert [span(request) for request in night.tick()] == [("2024-03-04", "2024-03-08")]
 
 
