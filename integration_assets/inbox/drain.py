@@ -7,7 +7,7 @@ that reaches past the event's own time, has landed and was merged. Whatever else
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import groupby
 from typing import NamedTuple
@@ -107,7 +107,8 @@ def request(inbox: Inbox, source: Source, now: datetime) -> list[Wanted]:
             continue
         stream = source.stream(name)
         final = now - _lag(source, stream)
-        due = [item for item in inbox.pending(source.name, name, final, now, BATCH) if not _ahead(source, item, final)]
+        pending = inbox.pending(source.name, name, final, now, BATCH)
+        due = [_believed(item, final) for item in pending if not _ahead(source, item, final)]
         # Before a history's begin or after its end no run could ever pull it.
         inbox.acknowledge([item for item in due if _outside(stream, item)], now, IGNORED)
         for part, items in _by_part(stream, [item for item in due if not _outside(stream, item)]).items():
@@ -122,13 +123,16 @@ def request(inbox: Inbox, source: Source, now: datetime) -> list[Wanted]:
 
 
 def _ahead(source: Source, item: Item, final: datetime) -> bool:
-    """Whether a pull by this machine's clock would end just before the event: then it waits a moment.
-
-    One that is far ahead is wrong about the time; it goes on, and is reported when no run can reach it.
-    """
+    """Whether a pull by this machine's clock would end just before the event: then it waits a moment."""
     if source.clock_path is not None or item.happened_at is None:
         return False
     return final <= item.happened_at < final + _SKEW
+
+
+def _believed(item: Item, final: datetime) -> Item:
+    """The item, without its time if that is far ahead: no run could reach it, so the time it was received stands for it."""
+    ahead = item.happened_at is not None and item.happened_at >= final + _SKEW
+    return replace(item, happened_at=None) if ahead else item
 
 
 def _outside(stream: Stream, item: Item) -> bool:
@@ -219,7 +223,9 @@ def _lag(source: Source, stream: Stream) -> timedelta:
 def _judge(inbox: Inbox, source: Source, items: Sequence[Item], seen: Seen, now: datetime) -> Settled:
     done, troubles = [], dict[str, list[Item]]()
     for item in items:
-        trouble = _trouble(source, source.stream(item.stream), item, seen.receipts.get(item.stream, ()))
+        stream = source.stream(item.stream)
+        planned = _believed(item, (item.requested_at or now) - _lag(source, stream))  # as it was when it was requested
+        trouble = _trouble(source, stream, planned, seen.receipts.get(item.stream, ()))
         if trouble is None:
             done.append(item)
         else:

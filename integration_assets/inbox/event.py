@@ -13,6 +13,8 @@ from integration_assets.spec.events import HEADER, Events, TimeFormat
 
 LONGEST = 255
 """Characters of an id or a type. Longer ones are no ids."""
+_YEARS = range(1970, 2201)
+"""Times of other years stand for none, such as 9999-12-31 for "never"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,8 @@ class _Message:
                 found = (text if text.tzinfo else text.replace(tzinfo=UTC)).astimezone(UTC)
             else:
                 found = datetime.fromtimestamp(float(value) / (1000 if written == "epoch_ms" else 1), UTC)
+            if found.year not in _YEARS:
+                return None
             return found if found.microsecond else found.replace(microsecond=999_999)
         except (UnreadableEventError, TypeError, ValueError, OverflowError, OSError):
             return None

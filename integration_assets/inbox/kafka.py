@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from integration_assets.errors import HumanNeededError, RescheduleError, SpecError
+from integration_assets.errors import HumanNeededError, IntegrationError, RescheduleError, SpecError
 from integration_assets.inbox.queues import Message
 from integration_assets.spec.events import Kafka
 
@@ -29,6 +29,7 @@ class KafkaQueue:
         self._kafka = confluent_kafka
         self._source = source
         self._refused: str | None = None
+        self._due: IntegrationError | None = None
         secrets = {setting: secret(name) for setting, name in spec.secrets.items()}
         settings = {
             "client.id": "integration-assets",
@@ -55,7 +56,13 @@ class KafkaQueue:
             ) from None
 
     def poll(self, most: int, seconds: float) -> list[Message]:
-        """What is there, waiting up to so long for the first. Raises `RescheduleError`, `HumanNeededError`."""
+        """What is there, waiting up to so long for the first. Raises `RescheduleError`, `HumanNeededError`.
+
+        An error that comes among messages is raised by the next call: the client does not give those messages again.
+        """
+        if self._due:
+            due, self._due = self._due, None
+            raise due
         first = self._consumer.poll(seconds)
         if self._refused:
             raise HumanNeededError(
@@ -64,9 +71,14 @@ class KafkaQueue:
         if first is None:
             return []
         found = [first, *self._consumer.consume(most - 1, 0)]
-        for message in found:
-            self._check(message)
-        return [_message(message) for message in found]
+        good = [_message(message) for message in found if message.error() is None]
+        errors = [self._error(error) for message in found if (error := message.error()) is not None]
+        if errors:
+            worst = next((error for error in errors if isinstance(error, HumanNeededError)), errors[0])
+            if not good:
+                raise worst
+            self._due = worst
+        return good
 
     def ack(self, messages: Sequence[Message]) -> None:
         """Move the group's offsets past these. When that fails they come again, as duplicates."""
@@ -91,14 +103,13 @@ class KafkaQueue:
         if error.code() in {kinds._AUTHENTICATION, kinds.SASL_AUTHENTICATION_FAILED}:  # noqa: SLF001 - librdkafka's own code
             self._refused = str(error)
 
-    def _check(self, message: confluent_kafka.Message) -> None:
-        error = message.error()
-        if error is None:
-            return
+    def _error(self, error: confluent_kafka.KafkaError) -> IntegrationError:
         kinds = self._kafka.KafkaError
         if error.code() in {kinds.TOPIC_AUTHORIZATION_FAILED, kinds.GROUP_AUTHORIZATION_FAILED}:
-            raise HumanNeededError(f"the brokers refuse us: {error}", source=self._source, remedy="Ask for access.")
-        raise RescheduleError(f"the brokers answer: {error}", source=self._source, remedy="See that topic and brokers are there.")
+            return HumanNeededError(f"the brokers refuse us: {error}", source=self._source, remedy="Ask for access.")
+        return RescheduleError(
+            f"the brokers answer: {error}", source=self._source, remedy="See that topic and brokers are there."
+        )
 
 
 def _message(found: confluent_kafka.Message) -> Message:

@@ -164,6 +164,19 @@ def test_an_event_of_this_very_second_waits_until_it_is_over(inbox: Inbox) -> No
     assert ask(inbox, NOON) == [(("countries",), None, None, 1)]
 
 
+@pytest.mark.parametrize("ahead", [10 * MINUTE, 5 * HOUR, 75 * 365 * DAY])
+def test_a_time_far_ahead_is_not_believed(inbox: Inbox, ahead: timedelta) -> None:
+    """The moment the event came stands for it, when it is planned and when it is judged: no run of a later day fails for it."""
+    put(inbox, "a", "orders", happened=NOON + ahead)
+    assert ask(inbox, NOON) == [(("orders",), "2024-03-10", "2024-03-10", 1)]
+    early = ended(receipt("orders", NOON - MINUTE, NOON + MINUTE, "2024-03-10"))
+    assert settle(inbox, SHOP, lambda _: early, NOON + MINUTE) == Settled(released=1)
+    request(inbox, SHOP, NOON + 2 * MINUTE)
+    good = ended(receipt("orders", NOON + 2 * MINUTE, NOON + 2 * MINUTE, "2024-03-10"))
+    # Judged later than it was planned, when its time may have come: what counts is what was asked for.
+    assert settle(inbox, SHOP, lambda _: good, NOON + 6 * HOUR) == Settled(acknowledged=1)
+
+
 @pytest.mark.parametrize(
     ("seen", "after", "trouble"),
     [

@@ -7,11 +7,13 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from typing import Any
 
 import confluent_kafka
 import pytest
 
-from integration_assets.errors import HumanNeededError, SecretMissingError, SpecError
+from integration_assets.errors import HumanNeededError, RescheduleError, SecretMissingError, SpecError
+from integration_assets.inbox.kafka import KafkaQueue
 from integration_assets.inbox.pubsub import PubSubQueue
 from integration_assets.inbox.queues import Message, Queue, consume, keep, open_queue
 from integration_assets.inbox.store import Inbox, open_inbox
@@ -74,6 +76,22 @@ class Watched:
         return lambda: len(self.acknowledged) < messages and next(left, None) is not None
 
 
+class Erring:
+    """A client's consumer among whose next messages are errors: the mock cluster cannot be asked for them."""
+
+    def __init__(self, consumer: confluent_kafka.Consumer, *codes: int) -> None:
+        self._consumer, self._codes = consumer, list(codes)
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - as the consumer
+        return getattr(self._consumer, name)
+
+    def consume(self, most: int, seconds: float) -> list[confluent_kafka.Message]:
+        """The errors, and what there is."""
+        errors = [confluent_kafka.Message(topic="orders", error=confluent_kafka.KafkaError(code)) for code in self._codes]
+        self._codes.clear()
+        return [*errors, *self._consumer.consume(most, seconds)]
+
+
 @pytest.fixture
 def inbox(inbox_uri: str) -> Iterator[Inbox]:
     """An empty inbox."""
@@ -116,6 +134,38 @@ def test_kafka_s_messages_are_acknowledged_when_the_inbox_has_them(
             assert len(set(queue.acknowledged)) == EVENTS + 1
         assert states(inbox) == {("orders", "pending"): EVENTS, ("", "unreadable"): 1}
         assert committed(brokers) == (0 if fail else EVENTS + 1)
+
+
+@pytest.mark.parametrize(
+    ("code", "raised"),
+    [
+        (confluent_kafka.KafkaError._TRANSPORT, RescheduleError),
+        (confluent_kafka.KafkaError.TOPIC_AUTHORIZATION_FAILED, HumanNeededError),
+    ],
+)
+def test_an_error_among_kafka_s_messages_loses_none_of_them(
+    cluster: tuple[confluent_kafka.Producer, str], code: int, raised: type[Exception]
+) -> None:
+    """The messages that came with it are delivered, since the client is past them; the next question raises it, and only once."""
+    producer, brokers = cluster
+    for number in range(EVENTS):
+        producer.produce("orders", body(number))
+    producer.flush(20)
+    with closing(KafkaQueue("shop", KAFKA, str, brokers)) as queue:
+        queue._consumer = Erring(queue._consumer, confluent_kafka.KafkaError._TRANSPORT, code)  # type: ignore[assignment]
+        found: list[Message] = []
+        for _ in range(8):
+            found = queue.poll(500, 5)
+            if found:
+                break
+        assert found
+        with pytest.raises(raised):
+            queue.poll(500, 5)
+        for _ in range(8):
+            if len(found) == EVENTS:
+                break
+            found += queue.poll(500, 5)
+        assert len({message.id for message in found}) == len(found) == EVENTS
 
 
 def test_pubsub_s_messages_are_acknowledged_when_the_inbox_has_them(

@@ -1,10 +1,13 @@
 """How a source declares its events, and what is refused before anything is received."""
 
+import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from integration_assets.errors import SecretMissingError, SpecError
+from integration_assets.inbox.event import read
 from integration_assets.settings import Settings
 from integration_assets.spec import Bearer, Events, GitHub, Hmac, Kafka, Source, Stream, Stripe, Webhook
 from integration_assets.spec.events import Places
@@ -81,3 +84,24 @@ def test_a_wrong_number_of_days_is_named(days: str) -> None:
     """The setting that is wrong is in the error."""
     with pytest.raises(SpecError, match="INTEGRATION_INBOX_DAYS"):
         Settings.from_environ({"INTEGRATION_INBOX_DAYS": days})
+
+
+@pytest.mark.parametrize(
+    ("written", "year"),
+    [
+        ("9999-12-31T23:59:59Z", None),
+        ("9999-12-31T23:59:59-05:00", None),
+        ("0001-01-01", None),
+        ("0001-01-01T00:00:00+05:00", None),
+        ("1969-12-31T23:59:59Z", None),
+        ("1970-01-01T00:00:00Z", 1970),
+        ("2200-12-31T23:59:59Z", 2200),
+        ("2201-01-01T00:00:00Z", None),
+    ],
+)
+def test_a_time_that_stands_for_never_is_as_good_as_none(written: str, year: int | None) -> None:
+    """What no calendar reckons with is an event without a time, and the event is kept."""
+    events = Events(via=Kafka(brokers="b:1", topic="t"), streams={"*": "orders"}, id="id", type="t", time="at")
+    body = json.dumps({"id": "a", "t": "x", "at": written}).encode()
+    happened = read("shop", events, body, {}, datetime.now(UTC)).happened_at
+    assert (happened.year if happened else None) == year
