@@ -168,7 +168,8 @@ class Tick:
         key = lake_key(self.source, stream)
         table = self.stores.stores().table(self.source, stream)
         finished = table.state().finished
-        owed = due(stream, finished, now, last_pulls(self.instance, key, closing(stream, now, after)))
+        pulled = last_pulls(self.instance, key, stream.partitions, closing(stream, now, after))
+        owed = due(stream, finished, now, pulled)
         keys = [one.key for one in owed]
 
         final = now - stream.cursor.safety_lag

@@ -14,6 +14,7 @@ from integration_assets.spec.partitions import Partitions
 from integration_assets.spec.receipt import REPLAYED, Receipt
 
 _PAGE = 200
+_NO_PULL = ("taken", REPLAYED)
 
 
 def receipt_of(event: dg.AssetMaterialization | dg.AssetObservation | None) -> Receipt | None:
@@ -41,24 +42,40 @@ def receipts_of(instance: dg.DagsterInstance, run_id: str, key: dg.AssetKey) -> 
     return found
 
 
-def last_pulls(instance: dg.DagsterInstance, key: dg.AssetKey, partitions: Sequence[str]) -> dict[str, datetime]:
-    """When each partition was last pulled, by the API's clock; one that the log knows no receipt of is left out."""
-    found: dict[str, datetime] = {}
-    seen: set[str] = set()
-    cursor, more = None, bool(partitions)
-    wanted = dg.AssetRecordsFilter(asset_key=key, asset_partitions=list(partitions))
-    while more and len(seen) < len(partitions):
+def last_pulls(
+    instance: dg.DagsterInstance, key: dg.AssetKey, partitions: Partitions, labels: Sequence[str]
+) -> dict[str, datetime]:
+    """When each partition was last pulled whole, by the API's clock; one that the log knows no pull of is left out.
+
+    One that was only ever pulled in parts counts as pulled when the oldest of them was.
+
+    labels : Dagster's keys of the partitions: of a stream with tenants, those of both dimensions.
+    """
+    whole: dict[str, datetime] = {}
+    part: dict[str, datetime] = {}
+    cursor, more = None, bool(labels)
+    wanted = dg.AssetRecordsFilter(asset_key=key, asset_partitions=list(labels))
+    while more and len(whole) < len(labels):
         page = instance.fetch_materializations(wanted, limit=_PAGE, cursor=cursor)
         for record in page.records:
             event = record.asset_materialization
-            if event is None or event.partition is None or event.partition in seen:
-                continue
-            seen.add(event.partition)
             receipt = receipt_of(event)
-            if receipt and receipt.started_at:
-                found[event.partition] = datetime.fromisoformat(receipt.started_at) + timedelta(seconds=receipt.clock_offset)
+            # What another run committed first, or came from quarantine, says nothing of when the API was asked.
+            if (
+                event is None
+                or event.partition is None
+                or receipt is None
+                or receipt.outcome in _NO_PULL
+                or not receipt.started_at
+            ):
+                continue
+            moment = datetime.fromisoformat(receipt.started_at) + timedelta(seconds=receipt.clock_offset)
+            if Slice.from_json(receipt.slice).covers(partitions.slice_of(event.partition.partition("|")[0])):
+                whole.setdefault(event.partition, moment)
+            else:
+                part[event.partition] = moment
         cursor, more = page.cursor, page.has_more
-    return found
+    return {**part, **whole}
 
 
 def found_event(

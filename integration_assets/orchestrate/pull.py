@@ -16,6 +16,7 @@ from integration_assets.orchestrate.failures import IN_A_ROW, OF_ONE_PARTITION, 
 from integration_assets.orchestrate.history import last_pulls, receipts_of
 from integration_assets.orchestrate.metadata import (
     Metadata,
+    limits_metadata,
     merge_metadata,
     receipt_metadata,
     reject_sample,
@@ -210,7 +211,12 @@ class Step:
         keys = list(self.context.partition_keys) if names_partitions(self.context, self.stream) else None
         key = lake_key(self.source, self.stream)
         tenants = self._tenants(feed, keys)
-        return parts(feed, self.wanted, keys, lambda some: last_pulls(self.context.instance, key, some), tenants)
+
+        def pulls(some: Sequence[str]) -> dict[str, datetime]:
+            assert self.stream.partitions is not None  # noqa: S101 - asked only for streams with partitions in time
+            return last_pulls(self.context.instance, key, self.stream.partitions, some)
+
+        return parts(feed, self.wanted, keys, pulls, tenants)
 
     def _tenants(self, feed: Feed, keys: Sequence[str] | None) -> list[str]:
         """The tenants to pull, in their order: the run's, or all. What the API lists for the first time becomes a partition."""
@@ -288,6 +294,7 @@ class Step:
         return {
             **receipt_metadata(total, partitioned=partition_key(total.partition, total.tenant) is not None),
             **table_metadata(self.source, self.stream, feed.contract, feed.table, rows),
+            **limits_metadata(feed.client),
             **self._rejects(feed, receipts, total.rejected),
         }
 
