@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from time import monotonic
+from threading import Event
+from time import monotonic, sleep
 
 import pytest
 
@@ -153,6 +154,53 @@ def test_a_closed_store_is_not_used(uri: str) -> None:
         store.update("shop-1", lambda _state, _now: None)
     with pytest.raises(LimitsUnavailableError, match="closed"):
         store.update("shop-1", lambda _state, _now: None)
+
+
+def test_a_store_that_closes_under_a_change_writes_into_no_other_file(tmp_path: Path) -> None:
+    """A change that is under way when the store closes is finished first; whoever comes later is sent away, looks too."""
+    changing, go_on = Event(), Event()
+
+    def slow(state: State, now: float) -> None:
+        changing.set()
+        assert go_on.wait(20)
+        rules.answered(state, now, Limits(), 1)
+
+    store = FileStore(tmp_path / "limits")
+    store.update("shop-1", lambda _state, _now: None)
+    (document,) = store._files.values()
+    with ThreadPoolExecutor(2) as pool:
+        change = pool.submit(store.update, "shop-1", slow)
+        assert changing.wait(20)
+        closing = pool.submit(store.close)
+        while not (store._closed or closing.done()):
+            sleep(0.001)
+        with ExitStack() as stack:  # these take the numbers that were closed
+            others = [stack.enter_context((tmp_path / f"other-{number}").open("w+b")) for number in range(4)]
+            go_on.set()
+            change.result(20)
+            closing.result(20)
+            others += [stack.enter_context((tmp_path / f"later-{number}").open("w+b")) for number in range(4)]
+            with pytest.raises(LimitsUnavailableError, match="closed"):
+                document.glance()
+            with pytest.raises(LimitsUnavailableError, match="closed"), document.locked():
+                document.write(State())
+        assert [Path(other.name).stat().st_size for other in others] == [0] * 8
+    with FileStore(tmp_path / "limits") as again:
+        assert total(again) == 1
+
+
+def test_a_forked_child_that_closes_leaves_its_parent_s_presence(tmp_path: Path) -> None:
+    """What the parent holds is not taken for a dead process's when a child of a fork closes the store."""
+    with FileStore(tmp_path) as store, FileStore(tmp_path) as other:
+        store.update("shop-1", lambda _state, _now: None)
+        child = os.fork()
+        if not child:
+            try:
+                store.close()
+            finally:
+                os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        assert other.alive(store.owner)
 
 
 def test_a_change_that_was_cut_off_leaves_the_one_before(tmp_path: Path) -> None:

@@ -105,6 +105,8 @@ class FileStore(Store):
 
     def close(self) -> None:
         """Close the files; whatever this owner still holds is free for others at once."""
+        if self._pid != os.getpid():
+            self._forget()  # the presence is the parent's
         with self._opening:
             self._closed = True
             for document in self._files.values():
@@ -123,10 +125,12 @@ class FileStore(Store):
         if document is None:
             with self._opening:
                 if self._closed:
-                    raise LimitsUnavailableError("what runs share was closed", remedy="Open it again.")
+                    raise _closed()
                 try:
                     self._show_presence()
-                    document = self._files.setdefault(key, _Document(self.folder / f"{key}{SUFFIX}"))
+                    if key not in self._files:
+                        self._files[key] = _Document(self.folder / f"{key}{SUFFIX}")
+                    document = self._files[key]
                 except OSError as error:
                     raise _refused(self.folder, error) from error
         return document
@@ -152,23 +156,43 @@ class FileStore(Store):
     def _forget(self) -> None:
         """After a fork: the parent's locks are open here too, and would be held by both at once."""
         for document in self._files.values():
-            document.close()
+            document.forget()
         if self._presence is not None:
             os.close(self._presence)
         self.__init__(self.folder)  # type: ignore[misc]
 
 
 class _Document:
-    """One account's file, open."""
+    """One account's file, open. Whatever uses it raises `LimitsUnavailableError` once it is closed.
+
+    The handle is used under `_threads` alone: the number of a closed one is soon another file's.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._threads = Lock()
-        self._handle = self._open()
+        self._open_handle: int | None = self._open()
         self._number = 0
 
     def close(self) -> None:
-        os.close(self._handle)
+        """Close the file as soon as no thread is inside; one that hangs there for `PATIENCE` seconds keeps it open."""
+        if self._threads.acquire(timeout=PATIENCE):
+            try:
+                self.forget()
+            finally:
+                self._threads.release()
+
+    def forget(self) -> None:
+        """Close the file where no other thread can be inside: after a fork their lock may be held for ever."""
+        handle, self._open_handle = self._open_handle, None
+        if handle is not None:
+            os.close(handle)
+
+    @property
+    def _handle(self) -> int:
+        if self._open_handle is None:
+            raise _closed()
+        return self._open_handle
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -191,13 +215,17 @@ class _Document:
             self._threads.release()
 
     def glance(self) -> State | None:
-        """The state without a lock; None while it is being written, or when the file is gone."""
+        """The state without the kernel's lock; None while another process writes it, or when the file is gone."""
+        if not self._threads.acquire(timeout=PATIENCE):
+            raise _busy(self._path)
         try:
             copies = self._copies()
             if not copies or os.fstat(self._handle).st_nlink == 0:
                 return None
         except OSError:
             return None  # said by the look under the lock, if it stays so
+        finally:
+            self._threads.release()
         return max(copies, key=lambda copy: copy[0])[1]
 
     def read(self) -> State:
@@ -257,9 +285,13 @@ class _Document:
                 continue
             if os.fstat(self._handle).st_nlink:
                 return
-            os.close(self._handle)
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._handle = self._open()
+            gone, self._open_handle = self._handle, self._open()
+            os.close(gone)
+
+
+def _closed() -> LimitsUnavailableError:
+    return LimitsUnavailableError("what runs share was closed", remedy="Open it again.")
 
 
 def _busy(path: Path) -> LimitsUnavailableError:
