@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator
 from io import StringIO
 from itertools import chain
@@ -54,6 +55,8 @@ def _lines(chunks: Iterator[bytes], limit: int, delimiter: str | None) -> Iterat
     kept = b""
     for chunk in chunks:
         kept += chunk
+        if delimiter and header is None:
+            kept = _unled(kept)
         if len(kept) < PIECE:
             continue
         first, end = _record_ends(kept, delimiter)
@@ -65,6 +68,12 @@ def _lines(chunks: Iterator[bytes], limit: int, delimiter: str | None) -> Iterat
             kept = kept[end:]
     if kept.strip():
         yield (header or b"") + kept
+
+
+def _unled(data: bytes) -> bytes:
+    """CSV without the blank lines before its header, which its decoder skips: what is repeated must be the header."""
+    mark = BOM_UTF8 if data.startswith(BOM_UTF8) else b""
+    return mark + data[len(mark) :].lstrip(b"\r\n")
 
 
 def _record_ends(data: bytes, delimiter: str | None) -> tuple[int, int]:
@@ -85,15 +94,17 @@ def _record_ends(data: bytes, delimiter: str | None) -> tuple[int, int]:
     reader = csv.reader(lines(), delimiter=delimiter, strict=True)
     while True:
         try:
-            if next(reader, None) is None:
+            row = next(reader, None)
+            if row is None:
                 return first, end
         except csv.Error:
+            row = None
             # An open quote at the end may be closed by what comes; one within is the decoder's to reject.
             reader = csv.reader(lines(), delimiter=delimiter, strict=True)
             if at == len(data):
                 return first, end
         if data[at - 1 : at] == b"\n":
-            first, end = first or at, at
+            first, end = first or (0 if row == [] else at), at
 
 
 def _row_groups(file: BinaryIO, limit: int, count: Callable[[int], None]) -> Iterator[bytes]:

@@ -63,6 +63,20 @@ def test_csv_has_its_header_in_each_piece_and_no_record_is_torn() -> None:
     assert read == rows
 
 
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("lead", ["\n", "\r\n\r\n", "\ufeff\n", "\n" * 200])
+@pytest.mark.parametrize("cell", ["x", '"x"'])
+def test_blank_lines_before_the_header_are_not_taken_for_it(lead: str, cell: str) -> None:
+    """Each piece of a CSV file that begins with blank lines has the header, with its mark of UTF-8 or without."""
+    text = lead + "id,note\n" + "".join(f"{number},{cell}\n\n" for number in range(50))
+    found = cut(text.encode(), Csv())
+    assert len(found) > 3
+    mark = "\ufeff" if lead.startswith("\ufeff") else ""
+    assert all(piece.decode().startswith(f"{mark}id,note\n") for piece in found)
+    read = [row for piece in found for row in list(csv.reader(StringIO(piece.decode(), newline="")))[1:] if row]
+    assert read == [[str(number), "x"] for number in range(50)]
+
+
 @given(
     st.lists(st.lists(st.text(alphabet='a",;\n\r é', max_size=6), min_size=2, max_size=2), min_size=1, max_size=30),
     st.sampled_from([",", ";"]),
