@@ -36,7 +36,8 @@ def merge_history(con: duckdb.DuckDBPyConnection, target: Target) -> Changes:
     same = f"{same_key(target)} AND t.{VALID_FROM} IS NOT DISTINCT FROM s.{place}"
     choose(con, target, live, same, f"(t.{EXTRACTED_AT} IS NULL OR s.{EXTRACTED_AT} >= t.{EXTRACTED_AT})")
     names = [*target.contract_schema.names, EXTRACTED_AT, RUN_ID]
-    done = put(con, target, {name: f"s.{quote(name)}" for name in names} | {VALID_FROM: f"s.{place}"})
+    values = {name: f"s.{quote(name)}" for name in names} | {VALID_FROM: f"s.{place}", IS_CURRENT: "true"}
+    done = put(con, target, values)
     if any_deleted(con):
         _remember(con, target, f"SELECT * FROM {STAGED} WHERE {DELETED} QUALIFY {of_version}")
     return Changes(done.inserted, done.updated, _mend(con, target))

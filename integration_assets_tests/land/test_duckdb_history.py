@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,7 +39,11 @@ def history(warehouse: DuckDBWarehouse) -> list[tuple[object, ...]]:
     return [tuple(one.values()) for one in found]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=500 if os.environ.get("INTEGRATION_SOAK") else 25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(commits)
 def test_any_split_and_order_gives_the_same_history(
     tmp_path_factory: pytest.TempPathFactory, landed: list[tuple[list[Seen], str]]

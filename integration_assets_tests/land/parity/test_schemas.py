@@ -21,17 +21,19 @@ PART = pa.struct([("code", pa.string()), ("sizes", pa.list_(pa.int64()))])
 
 
 def test_the_table_grows_with_the_contract(pair: Pair) -> None:
-    """A new column is added and shown in the live view; one gone from the contract stays and is null."""
+    """A new column is added and shown in the live view; one gone from the contract stays, null in rows that are new."""
     table = pair.table()
-    land(table, [row("a", 1, 1)], days(0, 2))
+    land(table, [row("a", 1, 1), row("c", 1, 3)], days(0, 2))
     pair.warehouse.merge(TARGET, table, "run")
     schema = pa.schema([*SCHEMA, ("part", PART)])
-    land(table, [{**row("b", 2, 2), "part": {"code": "x", "sizes": [1, 2]}}], days(2, 3), schema=schema)
+    new = {**row("b", 2, 2), "part": {"code": "x", "sizes": [1, 2]}}
+    land(table, [new, {**row("c", 3, 9), "part": None}], days(2, 4), schema=schema)
     contract = pa.schema([field for field in [*CONTRACT, schema.field("part")] if field.name != "n"])
     pair.warehouse.merge(replace(TARGET, contract_schema=contract, descriptions={"part": "It's a part."}), table, "run")
     assert pair.rows(TARGET, "_live") == [
         {"id": "a", "n": 1, "at": day(1), "part": None},
         {"id": "b", "n": None, "at": day(2), "part": {"code": "x", "sizes": [1, 2]}},
+        {"id": "c", "n": 3, "at": day(3), "part": None},
     ]
 
 
