@@ -142,6 +142,21 @@ def reject_sample(
     }
 
 
+def limits_metadata(client: object) -> Metadata:
+    """What all runs together have of the API now: breaker, quota and the API's own count; nothing for files."""
+    from integration_assets.extract.client import SourceClient
+
+    if not isinstance(client, SourceClient):
+        return {}
+    view, value = client.limits(), dg.MetadataValue
+    counts = {"quota left today": view.quota_left, "API's requests left": view.api_left}
+    return {
+        "breaker": value.text(view.breaker),
+        "API's requests in the last minute": value.int(view.requests),
+        **{name: value.int(count) for name, count in counts.items() if count is not None},
+    }
+
+
 def merge_metadata(source: Source, stream: Stream, contract: Contract, uri: str, result: MergeResult) -> Metadata:
     """The merge's counts, the versions it took in, the table and its columns."""
     value = dg.MetadataValue

@@ -168,6 +168,8 @@ def test_what_the_api_cost_is_plotted(bench: Bench) -> None:
         *("latency p50, ms", "latency p95, ms", "share rejected", "frontier lag, hours"),
     }
     assert 0 < value(event, "latency p50, ms") <= value(event, "latency p95, ms")
+    assert value(event, "breaker") == "closed"
+    assert value(event, "API's requests in the last minute") >= 1
 
 
 def test_links_lead_to_the_console() -> None:
