@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from integration_assets.errors import IntegrationError
+from integration_assets.errors import IntegrationError, SpecError
 from integration_assets.orchestrate.attempts import CATCH_UP_TAG, RANGE, Failures, Runs, UnderWay, failures, name_of
 from integration_assets.orchestrate.automation import CATCH_UP, begins, last_tick, priority, runs_by_itself
 from integration_assets.orchestrate.catchup import closing, contiguous, due, missed, over, owed_by_tenant
@@ -24,6 +24,7 @@ from integration_assets.orchestrate.partitions import most_a_run, partition_key
 from integration_assets.orchestrate.resources import StoresResource
 from integration_assets.orchestrate.specs import lake_key, warehouse_key
 from integration_assets.orchestrate.tenants import listed
+from integration_assets.spec.partitions import Partitions
 from integration_assets.spec.receipt import REPLAYED
 from integration_assets.spec.source import Source, Stream
 from integration_assets.spec.tenants import enumerated
@@ -269,8 +270,16 @@ def _settled(stream: Stream, now: datetime, pending: Sequence[str]) -> datetime:
     open_ = max(now - stream.cursor.safety_lag - lookback, stream.partitions.origin)
     if stream.partitions.limit is not None:
         open_ = min(open_, stream.partitions.limit - timedelta(microseconds=1))
-    starts = [stream.partitions.slice_of(key).start for key in (*pending, stream.partitions.key_of(open_))]
+    starts = [_start(stream.partitions, key) for key in (*pending, stream.partitions.key_of(open_))]
     return min(start for start in starts if isinstance(start, datetime))
+
+
+def _start(partitions: Partitions, key: str) -> object:
+    """Where a partition begins; None for a key from before the stream's partitions were changed."""
+    try:
+        return partitions.slice_of(key).start
+    except SpecError:
+        return None
 
 
 def _clock(failed: Failures) -> str:

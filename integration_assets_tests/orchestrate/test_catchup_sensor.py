@@ -297,3 +297,13 @@ def test_a_cursor_that_someone_wrote_is_begun_anew(text: str | None) -> None:
     """Whatever stands in the cursor, the tick goes on; the lake is what counts."""
     assert Cursor.read(text) == Cursor()
     assert Cursor.read(Cursor(2, {"orders": "2024-03-01T00:00:00+00:00"}).write()).after("orders") == at(1)
+
+
+@pytest.mark.parametrize("status", [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.STARTED])
+def test_runs_from_before_the_partitions_were_changed_stop_nothing(night: Night, status: dg.DagsterRunStatus) -> None:
+    """A run whose tags name weeks, or hours, of a stream that is by day now keeps none of its days back."""
+    old = {**dict(zip(RANGE, ("2024-02-05-00:00", "2024-02-05-03:00"), strict=True))}
+    old |= {CATCH_UP_TAG: "shop.orders"} if status is dg.DagsterRunStatus.FAILURE else {}
+    for tags in (old, {**old, "dagster/partition": "2023-01-02"}):
+        create_run_for_test(night.bench.instance, "__ASSET_JOB", status=status, tags=tags, asset_selection=frozenset({LAKE}))
+    assert [span(request) for request in night.tick(at(9, 1))] == [("2024-03-04", "2024-03-08")]
