@@ -22,6 +22,7 @@ from integration_assets.spec.records import Batch, Drift, Reject
 from integration_assets.spec.source import Source, Stream
 
 _SHOWN = 5
+_REST = "Sync again; where writers take their time, let the cursor's safety_lag be as long as a file has to rest."
 _Text = TypeVar("_Text", str, bytes)
 
 
@@ -113,17 +114,26 @@ class FileReading:
         return sorted(refs, key=lambda ref: (ref.arrived, ref.name))
 
     def _file(self, store: FileStore, ref: FileRef) -> Iterator[Batch]:
+        """The file's batches. The last piece is kept back until the file proves to be unchanged, so that most are told whole."""
         self._client.usage.add(requests=1)
+        begun, last = False, None
         try:
             with store.open(ref) as file:
                 limit = self._source.limits.max_page_bytes
                 for body in pieces(file, self._stream.format, limit, self._count):
-                    yield self._batch(body, ref)
-                    if self._max_pages is not None and self.pages >= self._max_pages:
-                        return
-        except FileGoneError:
-            if self._stream.cursor is None:
-                raise  # a snapshot without it would be taken for the whole
+                    if last is not None:
+                        begun = True
+                        yield self._batch(last, ref)
+                        if self._max_pages is not None and self.pages >= self._max_pages:
+                            return
+                    last = body
+            if last is not None:
+                yield self._batch(last, ref)
+        except FileGoneError as error:
+            if begun or self._stream.cursor is None:
+                # Half of a file must not land, and a snapshot without the file would be taken for the whole.
+                error.remedy = error.remedy or _REST
+                raise
             self._gone.append(ref.name)
         except (TransientError, LimitExceededError, ResponseError) as error:
             raise self._unreadable(error, ref) from None

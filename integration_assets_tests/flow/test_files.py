@@ -6,10 +6,11 @@ import gzip
 import json
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pandera.pandas as pandera
 import pyarrow as pa
@@ -17,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from integration_assets.errors import LimitExceededError, ResponseError, SpecError
+from integration_assets.files import FileGoneError, FileRef
 from integration_assets.files.folder import Folder
 from integration_assets.settings import Settings
 from integration_assets.spec import Bearer, Csv, Cursor, Files, Json, Limits, Ndjson, NextLink, Parquet, Source, Stream
@@ -226,6 +228,41 @@ def test_a_file_that_changes_while_the_slice_is_read_comes_with_the_next(drop: D
     assert [row[:2] for row in drop.rows()] == [(1, 10)]
     drop.pull()
     assert [row[:2] for row in drop.rows()] == [(1, 10), (2, 21)]
+
+
+@pytest.mark.parametrize("rows", [1, 20_000])
+def test_a_file_that_is_written_to_while_it_is_read_never_lands_by_half(
+    drop: Drop, monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    """A file of one piece is left to the next slice; of a longer one nothing is committed, and all comes again."""
+    monkeypatch.setattr("integration_assets.extract.pieces.PIECE", 10_000)
+    monkeypatch.setattr("integration_assets.extract.pieces._CHUNK", 4_096)
+    lines = "".join(f"{number},{number}\n" for number in range(1, rows))
+    drop.write("a.csv", b"id,amount\n0,0\n")
+    drop.write("b.csv", f"id,amount\n{lines}1000000,1\n".encode())
+    opened = Folder.open
+
+    @contextmanager
+    def open_then_write(self: Folder, ref: FileRef) -> Iterator[BinaryIO]:
+        with opened(self, ref) as file:
+            yield file
+            if ref.name == "b.csv":
+                monkeypatch.setattr(Folder, "open", opened)
+                drop.write("b.csv", f"id,amount\n{lines}1000000,22\n".encode())
+
+    monkeypatch.setattr(Folder, "open", open_then_write)
+    append = drop.stream(disposition="append")
+    if rows == 1:
+        (receipt,) = drop.pull(append)
+        assert "b.csv changed while the slice was read" in receipt.warnings[0]
+        assert drop.rows() == [(0, 0, "a.csv")]
+    else:
+        with pytest.raises(FileGoneError, match="written to while it was read"):
+            drop.pull(append)
+    drop.pull(append)
+    found = drop.rows("id, amount")
+    assert len(found) == rows + 1
+    assert found[-1] == (1_000_000, 22)
 
 
 def test_a_file_that_is_too_large_to_be_read_whole_is_named(drop: Drop) -> None:
