@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -224,9 +224,7 @@ class Source(Spec):
         for name in names:
             if names.count(name) > 1:
                 raise self._wrong("streams", f"stream {name!r} is there twice", "Give each stream its own name.")
-        for name in self.events.wanted if self.events else ():
-            if name not in names:
-                raise self._wrong("events.streams", f"there is no stream {name!r}", f"Its streams are: {', '.join(names)}.")
+        self._check_events(names)
         if self.probe and not self.probe.path:
             raise self._wrong("probe.path", "a source's probe needs a path of its own", "Name the endpoint to look at.")
         if self.jitter is not None and not timedelta(0) <= self.jitter <= timedelta(hours=1):
@@ -237,6 +235,20 @@ class Source(Spec):
         except (ZoneInfoNotFoundError, ValueError):
             raise self._wrong("timezone", f"no time zone {self.timezone!r}", "Use an IANA name such as Europe/Berlin.") from None
         return self
+
+    def _check_events(self, names: Sequence[str]) -> None:
+        """What the streams that events ask for need."""
+        for name in self.events.wanted if self.events else ():
+            if name not in names:
+                raise self._wrong("events.streams", f"there is no stream {name!r}", f"Its streams are: {', '.join(names)}.")
+            if self.stream(name).disposition == "append" and not self.stream(name).key:
+                raise SpecError(
+                    "an event has a range pulled again, which doubles the rows of an append stream without a key",
+                    source=self.name,
+                    stream=name,
+                    field="events.streams",
+                    remedy="Name the stream's key, or leave it to the schedule.",
+                )
 
     def _wrong(self, field: str, what: str, remedy: str) -> SpecError:
         return SpecError(what, source=self.name, field=field, remedy=remedy)

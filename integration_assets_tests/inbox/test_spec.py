@@ -61,6 +61,18 @@ def test_events_of_a_stream_that_is_not_there_are_refused() -> None:
         source(Events(via=Webhook(signature=Stripe(secret="S")), streams={"*": "invoices"}))
 
 
+def test_events_of_an_append_stream_without_a_key_are_refused() -> None:
+    """What an event has pulled again would land twice there; with a key, or in a snapshot, it does not."""
+    events = Events(via=Webhook(signature=Stripe(secret="S")), streams={"*": "orders"})
+    orders, customers = source(events).streams
+    with pytest.raises(SpecError, match=r"shop\.orders \(events\.streams\): .*doubles.*Name the stream's key"):
+        source(events).changed(streams=(orders.changed(disposition="append", key=()), customers))
+    for good in ({"disposition": "append"}, {"disposition": "replace", "key": ()}):
+        assert source(events).changed(streams=(orders.changed(**good), customers)).events == events
+    keyless = customers.changed(disposition="append", key=())
+    assert source(events).changed(streams=(orders, keyless)).events == events
+
+
 def test_a_secret_written_where_its_name_belongs_is_not_repeated() -> None:
     """The error about it does not show what may be the secret itself."""
     with pytest.raises(SpecError) as error:
