@@ -230,6 +230,23 @@ def test_the_api_s_own_budget_is_shared_and_only_shrinks_within_its_window() -> 
     assert rules.calm(state, NOON + 31, limits)
 
 
+def test_the_last_of_the_api_s_budget_is_spent_by_those_who_took_it() -> None:
+    """Eight who took the last eight requests and waited for their turns by the rate all send; what others spent holds them."""
+    limits, state = Limits(rate=5, burst=1), State()
+    rules.told(state, NOON, 8, 60, 100)
+    askers = [asker(lease=f"a:{number}") for number in range(8)]
+    turns = [rules.turn(state, NOON, limits, one) for one in askers]
+    assert isinstance(rules.turn(state, NOON, limits, asker(lease="a:8")), rules.Wait)
+    for sent, (one, turn) in enumerate(zip(askers[:6], turns, strict=False)):
+        assert isinstance(turn, rules.Go)
+        assert turn.wait == 0 or rules.confirm(state, turn.due, limits, one) == 0
+        rules.told(state, turn.due, 7 - sent, NOON + 60 - turn.due, 100)
+    rules.told(state, NOON + 1.1, 0, 58.9, 100)
+    assert [rules.confirm(state, NOON + 2, limits, one) for one in askers[6:]] == [None, None]
+    assert isinstance(rules.turn(state, NOON + 2, limits, askers[6]), rules.Wait)
+    assert isinstance(rules.turn(state, NOON + 60, limits, askers[6]), rules.Go)
+
+
 def test_a_clock_that_is_set_back_lengthens_no_wait() -> None:
     """When the machine's clock goes back an hour, pauses, slots and turns go with it."""
     limits, state = Limits(rate=1, concurrent=1), State()

@@ -22,6 +22,7 @@ FEW = 50
 """Requests left of the API's own budget from which on each is counted before it is sent."""
 _BUDGET_WINDOW = 60.0
 _SAME_RESET = 2.0
+_NOTHING = -1
 _BLINK = 1e-5
 
 _SLOWER, _SLOWEST, _RECOVERY = 0.75, 0.1, 600.0
@@ -90,7 +91,7 @@ def turn(state: State, now: float, limits: Limits, asker: Asker) -> Go | Wait | 
     """Take a turn, or say what stands in the way. What is taken is noted in the state."""
     if shut := _shut(state, now, limits, asker):
         return Refuse("breaker", *shut)
-    obstacle = _paused(state, now, asker) or _quota(state, now, limits) or _slot(state, now, limits, asker)
+    obstacle = _pause(state, now, asker) or _budget(state, now) or _quota(state, now, limits) or _slot(state, now, limits, asker)
     if obstacle:
         return obstacle
     go = _token(state, now, limits, asker)
@@ -107,7 +108,9 @@ def turn(state: State, now: float, limits: Limits, asker: Asker) -> Go | Wait | 
 
 def confirm(state: State, now: float, limits: Limits, asker: Asker) -> float | None:
     """Whether a turn that was waited for holds now: 0.0, or the seconds to wait on; None when it had to be given back."""
-    if _shut(state, now, limits, asker) or _paused(state, now, asker):
+    # Of the API's budget its request was taken with the turn: only what the API said since can stand in the way.
+    overdrawn = state.left is not None and state.left < 0 and now < state.left_until
+    if _shut(state, now, limits, asker) or _pause(state, now, asker) or overdrawn:
         _today(state, now, limits)
         _spend(state, limits, -1)
         return None
@@ -159,8 +162,10 @@ def throttled(state: State, now: float, limits: Limits, seconds: float | None, r
 def told(state: State, now: float, left: int, reset: float, limit: int | None) -> None:
     """Note the budget that the API told: `left` requests until `reset` seconds from now.
 
-    Within one window it only shrinks: what others have in flight is counted here and not there yet.
+    Within one window it only shrinks: what others have in flight is counted here and not there yet. With nothing left there, what
+    was taken here and not sent yet does not hold either: it is below 0 then.
     """
+    left = left or _NOTHING
     until = now + min(reset, _LONGEST)
     same = state.left is not None and now < state.left_until and abs(until - state.left_until) <= _SAME_RESET
     if same and state.left is not None:
@@ -201,9 +206,13 @@ def _shut(state: State, now: float, limits: Limits, asker: Asker) -> tuple[float
     return fuse.closed_for(state.fuse, now, asker.owner, asker.alive) if limits.breaker else None
 
 
-def _paused(state: State, now: float, asker: Asker) -> Wait | None:
+def _pause(state: State, now: float, asker: Asker) -> Wait | None:
     if now < state.paused_until and state.paused_until > asker.served:
         return Wait(state.paused_until - now, state.pause_reason, by_api=not state.pauses)
+    return None
+
+
+def _budget(state: State, now: float) -> Wait | None:
     if state.left is not None and state.left <= 0 and now < state.left_until:
         return Wait(state.left_until - now, "the budget that the API tells is spent", by_api=True)
     return None
@@ -272,7 +281,7 @@ def _spacing(state: State, now: float, limits: Limits) -> tuple[float, float]:
 def _spend(state: State, limits: Limits, count: int) -> None:
     if limits.daily_quota is not None:
         state.spent = max(0, state.spent + count)
-    if state.left is not None:
+    if state.left is not None and state.left >= 0:
         state.left -= count
 
 

@@ -45,7 +45,7 @@ class State(msgspec.Struct, omit_defaults=True):
     next_turn     : when the next one who asks is due by the rate; gate: when the next one who is due may pass.
     paused_until  : nobody asks before; `pauses` counts the pauses in a row that the API gave no length for.
     slowed, slowed_at : the share of the rate that was left after the last 429, and when that was.
-    left, left_until, left_of : the budget that the API's headers told: requests left until its reset.
+    left, left_until, left_of : the budget that the API's headers told: requests left until its reset; below 0 when it told none.
     day, spent    : the quota's day and what it has cost.
     """
 
