@@ -152,7 +152,6 @@ def limits_metadata(client: object) -> Metadata:
     counts = {"quota left today": view.quota_left, "API's requests left": view.api_left}
     return {
         "breaker": value.text(view.breaker),
-        "API's requests in the last minute": value.int(view.requests),
         **{name: value.int(count) for name, count in counts.items() if count is not None},
     }
 

@@ -169,7 +169,6 @@ def test_what_the_api_cost_is_plotted(bench: Bench) -> None:
     }
     assert 0 < value(event, "latency p50, ms") <= value(event, "latency p95, ms")
     assert value(event, "breaker") == "closed"
-    assert value(event, "API's requests in the last minute") >= 1
 
 
 def test_links_lead_to_the_console() -> None:
