@@ -7,6 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -250,6 +251,56 @@ def test_one_run_alone_finds_out_that_the_api_is_back(tmp_path: Path) -> None:
         assert other.get("/things", {"who": "other"}).status == 200
         assert other.limits().breaker == "closed"
     assert Counter(asked.query.get("who") for asked in server.asked) == {None: 1, "probe": 1, "other": 1}
+
+
+def test_one_connection_of_a_run_probes_and_the_others_wait_for_its_answer(tmp_path: Path) -> None:
+    """Of a run's four threads one asks when the rest is over; the others ask once it was answered, and none ends."""
+    limits = {**QUICK, "attempts": 1, "breaker": Breaker(volume=1, wait=0.01)}
+    arrived, release = threading.Event(), threading.Event()
+    broken = [True]
+
+    def script(_asked: Asked) -> Answer:
+        if broken[0]:
+            return page({}, 500)
+        arrived.set()
+        release.wait(20)
+        return OK
+
+    with serve(script) as server, client(tmp_path, shop(server.url, limits)) as run, ThreadPoolExecutor(4) as pool:
+        with pytest.raises(UpstreamUnavailableError):
+            run.get("/things")
+        broken[0] = False
+        deadline = time.monotonic() + 20
+        while run.limits().breaker != "half-open" and time.monotonic() < deadline:
+            time.sleep(0.002)
+        asking = [pool.submit(run.get, "/things") for _ in range(4)]
+        assert arrived.wait(20)
+        while run.usage.queued < 0.5 and time.monotonic() < deadline:
+            time.sleep(0.002)
+        asked = len(server.asked)
+        release.set()
+        assert [one.result(20).status for one in asking] == [200] * 4
+    assert asked == 2
+    assert len(server.asked) == 5
+
+
+def test_a_probe_that_is_told_to_slow_down_leaves_the_next_to_another(tmp_path: Path) -> None:
+    """A 429 says neither that the API works nor that it does not: whoever asks next finds out."""
+    limits = {**QUICK, "attempts": 1, "breaker": Breaker(volume=1, wait=0.01)}
+    with (
+        serve(in_turn([page({}, 500), page({}, 429, Retry_After="0"), OK])) as server,
+        client(tmp_path, shop(server.url, limits)) as one,
+        client(tmp_path, shop(server.url, limits)) as other,
+    ):
+        with pytest.raises(UpstreamUnavailableError):
+            one.get("/things")
+        deadline = time.monotonic() + 20
+        while one.limits().breaker != "half-open" and time.monotonic() < deadline:
+            time.sleep(0.002)
+        with pytest.raises(UpstreamUnavailableError, match="429"):
+            one.get("/things")
+        assert other.get("/things").status == 200
+        assert one.limits().breaker == "closed"
 
 
 def test_retries_of_all_runs_have_one_budget(tmp_path: Path) -> None:

@@ -23,10 +23,10 @@ def asker(owner: str = "a", lease: str = "a:0", patience: float = 300, alive: bo
     return rules.Asker(owner, lease, hold=60, patience=patience, alive=lambda _owner: alive)
 
 
-def fail(state: State, now: float, limits: Limits, times: int, owner: str = "a") -> None:
+def fail(state: State, now: float, limits: Limits, times: int, lease: str = "a:0") -> None:
     """So many requests fail."""
     for _ in range(times):
-        rules.failed(state, now, limits, owner, "GET /x answered 503")
+        rules.failed(state, now, limits, lease, "GET /x answered 503")
 
 
 @settings(max_examples=40, deadline=None)
@@ -169,7 +169,7 @@ def test_the_budget_of_retries_is_a_share_of_all_requests() -> None:
 
 
 def test_the_breaker_opens_probes_and_closes() -> None:
-    """Half of twenty failing opens it; then nobody asks; then one run alone; its answer lets all ask again."""
+    """Half of twenty failing opens it; then nobody asks; then one connection alone; its answer lets all ask again."""
     limits, state = Limits(breaker=Breaker(wait=30)), State()
     rules.answered(state, NOON, limits, 10)
     fail(state, NOON, limits, 9)
@@ -182,8 +182,16 @@ def test_the_breaker_opens_probes_and_closes() -> None:
     probe = rules.turn(state, NOON + 31, limits, asker("a"))
     assert isinstance(probe, rules.Go)
     assert probe.probe
+    beside = rules.turn(state, NOON + 31, limits, asker("a", "a:1"))
+    assert isinstance(beside, rules.Wait)
+    assert "another request of this run" in beside.reason
+    assert isinstance(rules.turn(state, NOON + 31, limits, asker("a", "a:0")), rules.Go)
     assert isinstance(rules.turn(state, NOON + 31, limits, asker("b", "b:0")), rules.Refuse)
     assert isinstance(rules.turn(state, NOON + 31, limits, asker("b", "b:0", alive=False)), rules.Go)
+    rules.leave_probe(state, "a:0")
+    assert state.fuse.prober == "b:0"
+    rules.leave_probe(state, "b:0")
+    assert isinstance(rules.turn(state, NOON + 31, limits, asker("a", "a:1")), rules.Go)
     assert view("x", state, NOON + 31, limits).breaker == "half-open"
     rules.answered(state, NOON + 32, limits, 1, probe=True)
     assert rules.calm(state, NOON + 32, limits)
@@ -198,9 +206,9 @@ def test_a_probe_that_fails_doubles_the_rest() -> None:
         waits.append(state.fuse.until - now)
         now = state.fuse.until
         assert isinstance(rules.turn(state, now, limits, asker("a")), rules.Go)
-        fail(state, now, limits, 1, owner="b")
-        assert state.fuse.prober == "a"
-        fail(state, now, limits, 1, owner="a")
+        fail(state, now, limits, 1, lease="a:1")
+        assert state.fuse.prober == "a:0"
+        fail(state, now, limits, 1, lease="a:0")
     assert waits == [10, 20, 35, 35]
 
 

@@ -25,6 +25,7 @@ from integration_assets.extract.limits.headers import Budget, budget
 from integration_assets.extract.limits.state import State
 from integration_assets.extract.limits.store import Store
 from integration_assets.extract.limits.view import LimitsView, view
+from integration_assets.extract.retry import NameLookupError
 from integration_assets.extract.usage import Usage
 from integration_assets.spec.source import Source
 
@@ -32,14 +33,17 @@ T = TypeVar("T")
 _FLUSH = 1.0
 _WORTH_SAYING = {True: 1.0, False: 10.0}
 """Seconds of a wait that the API asked for, and of one in our own queue, from which on people are told."""
+_LEASES = count()
+"""Numbers that no two threads of this process share, of whatever client."""
 _SLOWEST_POLL = 0.5
 _HOLD_MORE = 10.0
 _REMEDY = "A later run goes on from the last commit."
 
 
 class _Mine(local):
-    """What one thread knows: whether its turn is a probe, and the end of a pause that it waits out by itself."""
+    """What one thread knows: its lease's number, whether its turn is a probe, and the end of a pause it waits out by itself."""
 
+    number = -1
     probe = False
     served = 0.0
 
@@ -62,7 +66,6 @@ class Limiter:
         self._on_wait = on_wait
         self._counted = rules.counted(source.limits)
         self._hold = self._limits.page_timeout + self._limits.connect_timeout + self._limits.read_timeout + _HOLD_MORE
-        self._leases = count()
         self._mine = _Mine()
         self._lock = Lock()
         self._answers = 0
@@ -82,13 +85,16 @@ class Limiter:
         if not self._counted and rules.calm(*self._store.look(self.account), self._limits):
             yield 0.0
             return
-        lease = f"{self._store.owner}:{next(self._leases)}"
+        lease = self._lease()
         held = self._limits.concurrent is not None
         try:
             self._take(lease, started)
             yield monotonic() - started
         except LimitsUnavailableError:
             held = False
+            raise
+        except (NameLookupError, RescheduleError):
+            self._leave_probe()  # the API was not reached, or not asked
             raise
         finally:
             if held:
@@ -117,7 +123,7 @@ class Limiter:
 
     def failed(self, reason: str) -> None:
         """Tell that a request failed; after too many the breaker opens for all."""
-        self._update(lambda state, now: rules.failed(state, now, self._limits, self._store.owner, reason))
+        self._update(lambda state, now: rules.failed(state, now, self._limits, self._lease(), reason))
 
     def throttled(self, seconds: float | None, reason: str) -> None:
         """Tell that the API asks for a pause, of so many seconds if it said so."""
@@ -126,6 +132,7 @@ class Limiter:
             return rules.throttled(state, now, self._limits, seconds, reason)
 
         until = self._update(change)
+        self._leave_probe()
         # The caller waits that pause out before it tries again; all others meet it in `turn`.
         self._mine.served = until if seconds is not None else 0.0
 
@@ -144,6 +151,19 @@ class Limiter:
             with suppress(IntegrationError):
                 self._update(lambda _state, _now: None)
 
+    def _lease(self) -> str:
+        """The thread's own: it holds one turn at a time."""
+        if self._mine.number < 0:
+            self._mine.number = next(_LEASES)
+        return f"{self._store.owner}:{self._mine.number}"
+
+    def _leave_probe(self) -> None:
+        """Let another probe; when the store cannot be told, the probe ends by its time."""
+        if self._mine.probe:
+            self._mine.probe = False
+            with suppress(LimitsUnavailableError):
+                self._update(lambda state, _now: rules.leave_probe(state, self._lease()))
+
     def _take(self, lease: str, started: float) -> None:
         """Wait until it is our turn."""
         for tries in count():
@@ -159,12 +179,12 @@ class Limiter:
                 least = min(rules.POLL * 1.5 ** min(tries, 10), _SLOWEST_POLL)
                 self._sleep(max(got.seconds, least), got.reason, by_api=got.by_api, jitter=True)
                 continue
+            self._mine.probe = got.probe
             wait: float | None = got.wait
             while wait:
                 self._sleep(wait, "the queue for the source's rate", by_api=False)
                 wait = self._update(partial(self._confirm, asker))
             if wait is not None:
-                self._mine.probe = got.probe
                 return
 
     def _ask_for_turn(self, asker: rules.Asker, state: State, now: float) -> rules.Go | rules.Wait | rules.Refuse:

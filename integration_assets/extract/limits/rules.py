@@ -35,7 +35,7 @@ class Asker:
     """Who asks for a turn.
 
     owner    : the process's store; alive(owner) says whether another one still runs.
-    lease    : the name of its slot.
+    lease    : `owner:number`, the name of its slot and of its probe; one thread's for as long as its client is open.
     hold     : seconds after its turn at which the slot is free again even if nobody gives it back.
     patience : seconds it will wait for its turn.
     served   : a pause, by its end, that the asker has waited out by itself.
@@ -89,6 +89,8 @@ def calm(state: State, now: float, limits: Limits) -> bool:
 
 def turn(state: State, now: float, limits: Limits, asker: Asker) -> Go | Wait | Refuse:
     """Take a turn, or say what stands in the way. What is taken is noted in the state."""
+    if limits.breaker and fuse.beside(state.fuse, now, asker.owner, asker.lease):
+        return Wait(POLL, f"{state.fuse.reason}; another request of this run is finding out whether it works again", by_api=False)
     if shut := _shut(state, now, limits, asker):
         return Refuse("breaker", *shut)
     obstacle = _pause(state, now, asker) or _budget(state, now) or _quota(state, now, limits) or _slot(state, now, limits, asker)
@@ -102,7 +104,7 @@ def turn(state: State, now: float, limits: Limits, asker: Asker) -> Go | Wait | 
     _spend(state, limits, 1)
     if not state.fuse.opens or limits.breaker is None:
         return go
-    fuse.probe(state.fuse, asker.owner, go.due + asker.hold)
+    fuse.probe(state.fuse, asker.lease, go.due + asker.hold)
     return Go(go.due, go.wait, probe=True)
 
 
@@ -132,11 +134,16 @@ def answered(state: State, now: float, limits: Limits, count: int, *, probe: boo
         fuse.close(state)
 
 
-def failed(state: State, now: float, limits: Limits, owner: str, reason: str) -> None:
+def leave_probe(state: State, lease: str) -> None:
+    """Let another probe: this one found out nothing."""
+    fuse.leave(state.fuse, lease)
+
+
+def failed(state: State, now: float, limits: Limits, lease: str, reason: str) -> None:
     """Note that a request failed; this may open the breaker."""
     _count(state, now, limits).failed += 1
     if limits.breaker is not None:
-        fuse.failed(state, now, limits.breaker, owner, reason)
+        fuse.failed(state, now, limits.breaker, lease, reason)
 
 
 def throttled(state: State, now: float, limits: Limits, seconds: float | None, reason: str) -> float:
@@ -203,7 +210,7 @@ def last_minute(state: State, now: float) -> tuple[int, int, int]:
 
 
 def _shut(state: State, now: float, limits: Limits, asker: Asker) -> tuple[float, str] | None:
-    return fuse.closed_for(state.fuse, now, asker.owner, asker.alive) if limits.breaker else None
+    return fuse.closed_for(state.fuse, now, asker.lease, asker.alive) if limits.breaker else None
 
 
 def _pause(state: State, now: float, asker: Asker) -> Wait | None:

@@ -28,7 +28,7 @@ class Lease(msgspec.Struct, array_like=True):
 
 
 class Fuse(msgspec.Struct, omit_defaults=True):
-    """The breaker's state: closed while `opens` is 0, open until `until`, then one owner at a time may probe."""
+    """The breaker's state: closed while `opens` is 0, open until `until`, then one lease at a time may probe."""
 
     opens: int = 0
     until: float = 0.0
