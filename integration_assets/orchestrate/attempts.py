@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import dagster as dg
 from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
 
-from integration_assets.errors import SpecError
+from integration_assets import errors
+from integration_assets.errors import HumanNeededError, SpecError
 from integration_assets.orchestrate.automation import SyncJob, sync_jobs
 from integration_assets.orchestrate.sensors.memory import FIRST_WAIT, LONGEST_WAIT
 from integration_assets.orchestrate.specs import lake_key
@@ -29,6 +30,8 @@ _UNDER_WAY = [
 ]
 _REMEMBERED = 50
 _DOUBLINGS = 30
+_FORGOTTEN = 24 * 3600.0
+_STEPS = 10
 
 
 @dataclass(frozen=True)
@@ -47,15 +50,20 @@ class UnderWay:
 
 @dataclass(frozen=True)
 class Failures:
-    """How often the catch-up's runs failed for a partition, and when the last of them ended; seconds since 1970."""
+    """How often the catch-up's runs failed for a partition in a row, and when the last of them ended; seconds since 1970.
+
+    longest : nobody but a human can mend the last one, so that soon is too early.
+    """
 
     count: int
     ended: float
+    longest: bool = False
 
     @property
     def again(self) -> float:
         """When the partition is asked for again: ever later, by hours at most."""
-        return self.ended + min(FIRST_WAIT * 2.0 ** min(self.count - 1, _DOUBLINGS), LONGEST_WAIT)
+        wait = LONGEST_WAIT if self.longest else FIRST_WAIT * 2.0 ** min(self.count - 1, _DOUBLINGS)
+        return self.ended + min(wait, LONGEST_WAIT)
 
 
 @dataclass(frozen=True)
@@ -115,22 +123,56 @@ def keys_of(run: dg.DagsterRun, partitions: Partitions | None) -> Collection[str
     return list(partitions.keys(start, end))
 
 
-def failures(instance: dg.DagsterInstance, source: Source, stream: Stream) -> dict[str | None, Failures]:
+def failures(instance: dg.DagsterInstance, source: Source, stream: Stream, now: float) -> dict[str | None, Failures]:
     """What failed of the runs that the catch-up asked for, by partition; under None for a stream without partitions.
 
+    Counted are failures in a row: those since the partition's last success, with no day between one and the next, or `now`.
     A run that someone cancelled counts as failed: it is not asked for again at once.
     """
+    failed = _ended(instance, source, stream, [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED])
+    right: dict[str | None, float] = {}
+    for _, key, ended in _ended(instance, source, stream, [dg.DagsterRunStatus.SUCCESS]) if failed else ():
+        right[key] = max(right.get(key, 0.0), ended)
     found: dict[str | None, Failures] = {}
-    wanted = dg.RunsFilter(
-        tags={CATCH_UP_TAG: name_of(source, stream)}, statuses=[dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
-    )
+    reached: dict[str | None, float] = {}
+    for run, key, ended in sorted(failed, key=lambda one: one[2], reverse=True):
+        if ended <= right.get(key, 0.0) or reached.get(key, now) - ended > _FORGOTTEN:
+            right[key] = max(right.get(key, 0.0), ended)  # nor do those count that ended before it
+            continue
+        reached[key] = ended
+        first = found.get(key)
+        found[key] = (
+            replace(first, count=first.count + 1) if first else Failures(1, ended, _needs_human(instance, run, ended, now))
+        )
+    return found
+
+
+def _ended(
+    instance: dg.DagsterInstance, source: Source, stream: Stream, statuses: Sequence[dg.DagsterRunStatus]
+) -> list[tuple[str, str | None, float]]:
+    """The catch-up's last runs that ended so: run, partition and moment."""
+    wanted = dg.RunsFilter(tags={CATCH_UP_TAG: name_of(source, stream)}, statuses=statuses)
+    found: list[tuple[str, str | None, float]] = []
     for record in instance.get_run_records(wanted, limit=_REMEMBERED):
         keys = keys_of(record.dagster_run, stream.partitions)
-        for key in [None] if keys is None else keys:
-            before = found.get(key, Failures(0, 0.0))
-            ended = record.end_time or record.update_timestamp.timestamp()
-            found[key] = Failures(before.count + 1, max(before.ended, ended))
+        ended = record.end_time or record.update_timestamp.timestamp()
+        found += [(record.dagster_run.run_id, key, ended) for key in ([None] if keys is None else keys)]
     return found
+
+
+def _needs_human(instance: dg.DagsterInstance, run_id: str, ended: float, now: float) -> bool:
+    """Whether a step of the run failed with a `HumanNeededError`; not looked up once the longest wait is over."""
+    if now - ended > LONGEST_WAIT:
+        return False
+    page = instance.get_records_for_run(run_id, None, dg.DagsterEventType.STEP_FAILURE, limit=_STEPS)
+    for record in page.records:
+        event = record.event_log_entry.dagster_event
+        said = event.step_failure_data.user_failure_data if event else None
+        name = said.metadata.get("error") if said else None
+        kind = getattr(errors, str(name.value), None) if name else None
+        if isinstance(kind, type) and issubclass(kind, HumanNeededError):
+            return True
+    return False
 
 
 def _targets(backfill: object, key: dg.AssetKey) -> Iterator[str]:

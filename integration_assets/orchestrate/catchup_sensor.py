@@ -181,7 +181,7 @@ class Tick:
         receipts = table.receipts(_RECORDED) if lost else []
         events = [found_event(key, stream.partitions, each, receipts) for each in lost[:_RECORDED]]
 
-        failed = failures(self.instance, self.source, stream) if keys else {}
+        failed = failures(self.instance, self.source, stream, self.wall()) if keys else {}
         waiting = [each for each in keys if each in failed and failed[each].again > self.wall()]
         asked = contiguous(
             stream.partitions,
@@ -212,7 +212,7 @@ class Tick:
             events += [found_event(key, stream.partitions, each, receipts, partition_key(each, tenant)) for each in lacking]
         said = [f"{len(owed):,} tenants are owed something: {enumerated(owed)}" if owed else "nothing is due"]
         said += [f"recorded {len(events[:_RECORDED])} partitions that only the lake knew of"] if events else []
-        failed = failures(self.instance, self.source, stream).get(None) if owed else None
+        failed = failures(self.instance, self.source, stream, self.wall()).get(None) if owed else None
         if failed and failed.again > self.wall():
             return Found(", ".join([*said, f"a run for it failed and waits until {_clock(failed)}"]), None, events[:_RECORDED])
         return Found(", ".join(said), self._request(stream, []) if owed else None, events[:_RECORDED])
@@ -230,7 +230,7 @@ class Tick:
         pulled = self._pulled(stream)
         if night is None or pulled is None or pulled >= night:
             return Found("nothing is due")
-        failed = failures(self.instance, self.source, stream).get(None)
+        failed = failures(self.instance, self.source, stream, self.wall()).get(None)
         if failed and failed.again > self.wall():
             return Found(f"the night of {night:%Y-%m-%d} was missed, a run for it failed and waits until {_clock(failed)}")
         return Found(f"the night of {night:%Y-%m-%d} was missed, asked for a run", self._request(stream, []))

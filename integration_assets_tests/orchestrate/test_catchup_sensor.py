@@ -10,8 +10,9 @@ import dagster as dg
 import pytest
 from dagster._core.test_utils import create_run_for_test
 
-from integration_assets.orchestrate.attempts import CATCH_UP_TAG, Failures
+from integration_assets.orchestrate.attempts import CATCH_UP_TAG, Failures, failures
 from integration_assets.orchestrate.catchup_sensor import Cursor, Tick, catch_up_sensor
+from integration_assets.orchestrate.sensors.memory import LONGEST_WAIT
 from integration_assets.spec import Source, Stream
 from integration_assets_tests.orchestrate.conftest import make_bench
 from integration_assets_tests.orchestrate.running import LAKE, RANGE, WAREHOUSE, Bench, partitions, value
@@ -119,21 +120,24 @@ def test_an_outage_of_the_upstream_is_waited_for_and_made_up_for(night: Night, m
 
 
 def test_a_day_that_cannot_be_pulled_keeps_no_other_day_back(night: Night) -> None:
-    """The day whose data is wrong is tried again after a while, never every tick and never not; later days go on."""
+    """The day whose data is wrong is tried again after six hours, for only a human can mend it; later days go on."""
     night.shop.broken = {"2024-03-04": 400}
     (first,) = night.tick(at(6, 1))
     assert span(first) == ("2024-03-04", "2024-03-05")
     assert not night.run(first).success
     assert night.tick() == []
-    night.wait(6)
+    night.wait(359)
+    assert night.tick() == []
+    night.wait(361)
     (again,) = night.tick()
     assert span(again) == ("2024-03-04",)
     assert not night.run(again).success
+    night.wait(359)
     (later,) = night.tick(at(7, 1))
     assert span(later) == ("2024-03-06",)
     assert night.run(later).success
     assert night.tick() == []
-    night.wait(11)
+    night.wait(361)
     night.shop.broken.clear()
     (third,) = night.tick()
     assert night.run(third).success
@@ -144,6 +148,38 @@ def test_waits_grow_to_hours_and_no_further() -> None:
     """A run that keeps failing is asked for four times a day in the end."""
     waits = [Failures(count, 0.0).again / 60 for count in (1, 2, 3, 4, 8, 100)]
     assert waits == [5, 10, 20, 40, 360, 360]
+
+
+def test_failures_count_in_a_row(night: Night) -> None:
+    """A success ends the row for its own partitions alone, and so does a day without a failure."""
+    stream, now = night.source.stream("orders"), night.wall
+
+    def ended(kind: dg.DagsterEventType, *names: str) -> None:
+        tags = {CATCH_UP_TAG: "shop.orders", **dict(zip(RANGE, names, strict=True))}
+        run = create_run_for_test(night.bench.instance, "__ASSET_JOB", status=dg.DagsterRunStatus.STARTED, tags=tags)
+        night.bench.instance.report_dagster_event(dg.DagsterEvent(kind.value, job_name="__ASSET_JOB"), run_id=run.run_id)
+
+    def counts(later: float = 60.0) -> dict[str | None, int]:
+        found = failures(night.bench.instance, night.source, stream, now + later)
+        return {key: one.count for key, one in found.items()}
+
+    for _ in range(3):
+        ended(dg.DagsterEventType.RUN_FAILURE, "2024-03-04", "2024-03-05")
+    assert counts() == {"2024-03-04": 3, "2024-03-05": 3}
+    ended(dg.DagsterEventType.RUN_SUCCESS, "2024-03-05", "2024-03-05")
+    assert counts() == {"2024-03-04": 3}
+    ended(dg.DagsterEventType.RUN_CANCELED, "2024-03-05", "2024-03-05")
+    assert counts() == {"2024-03-04": 3, "2024-03-05": 1}
+    assert counts(later=25 * 3600) == {}
+
+
+def test_a_refused_credential_is_not_repeated_quickly(night: Night) -> None:
+    """What only a human can mend is asked for again in hours, as soon as it failed once."""
+    night.shop.broken = {"2024-03-04": 403}
+    (first,) = night.tick(at(5, 1))
+    assert not night.run(first).success
+    (found,) = failures(night.bench.instance, night.source, night.source.stream("orders"), night.wall).values()
+    assert (found.count, found.again - found.ended) == (1, LONGEST_WAIT)
 
 
 def test_at_most_one_run_a_stream_and_a_limit_to_each(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
