@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 
 from integration_assets import __version__
 from integration_assets.errors import RejectThresholdError, ResponseError
-from integration_assets.extract.opening import AnyReading, Client, reading_of
+from integration_assets.extract.files import Landed
+from integration_assets.extract.opening import AnyReading, Client, once_of, reading_of
 from integration_assets.extract.usage import Usage
 from integration_assets.land.hashing import row_hashes
 from integration_assets.land.lake import LakeTable
@@ -107,7 +108,10 @@ def ingest(feed: Feed, job: Job, watch: Watch = lambda _: None) -> Receipt:
     stream, schema, gate = feed.stream, schema_of(feed), gate_of(feed)
     count, used, digest = Progress(stream.name, job), feed.client.usage.snapshot(), hashlib.sha256()
     pages = 1 if job.dry_run else None
-    reading = reading_of(feed.client, feed.source, stream, feed.contract, job.slice, etag=_etag(feed, job), max_pages=pages)
+    landed = Landed(feed.table.once, job.skip_known)
+    reading = reading_of(
+        feed.client, feed.source, stream, feed.contract, job.slice, etag=_etag(feed, job), max_pages=pages, landed=landed
+    )
     if not job.dry_run:
         feed.table.prepare(schema)
     seen = seen_before(feed, job.slice if job.skip_known else None)
@@ -139,7 +143,14 @@ def ingest(feed: Feed, job: Job, watch: Watch = lambda _: None) -> Receipt:
         elif not count.accepted and (covered is None or any(done.covers(covered) for done in job.base.finished)):
             return receipt
         return feed.table.commit(
-            writer, receipt, covered, job.base, stream.origin, etag=receipt.etag, content_hash=receipt.content_hash
+            writer,
+            receipt,
+            covered,
+            job.base,
+            stream.origin,
+            etag=receipt.etag,
+            content_hash=receipt.content_hash,
+            once=once_of(reading),
         )
 
 

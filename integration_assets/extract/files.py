@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+import hashlib
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Self, TypeVar
 
@@ -57,18 +58,40 @@ class FilesClient:
         return data
 
 
+@dataclass(frozen=True)
+class Landed:
+    """What the lake has of a stream before a slice of it is read.
+
+    names : looks up the names of what landed once and for good.
+    skip  : whether files that have landed are left out; a range that was asked for lands anew.
+    """
+
+    names: Callable[[], set[str]] = set
+    skip: bool = False
+
+
 class FileReading:
     """The batches of a slice of files, each of one piece; iterate once. Has what a `Reading` has.
 
     max_pages : stop quietly after so many pieces; None reads on, up to the source's limit.
+    landed    : what is there already; a file whose mode was changed arrives again, and is read only once.
+    once      : when all is read, the names that the commit is to land once and for good, one a file.
     """
 
     unchanged = False
     etag: str | None = None
 
     def __init__(
-        self, client: FilesClient, source: Source, stream: Stream, contract: Contract, slice_: Slice, max_pages: int | None = None
+        self,
+        client: FilesClient,
+        source: Source,
+        stream: Stream,
+        contract: Contract,
+        slice_: Slice,
+        max_pages: int | None = None,
+        landed: Landed | None = None,
     ) -> None:
+        self.once: list[str] = []
         self.pages = 0
         self.drift = Drift()
         self.warnings: list[str] = []
@@ -83,23 +106,27 @@ class FileReading:
         self._about = _about(source, stream, contract)
         self._decoder = _decoder(source, stream, contract, self._about)
         self._gone: list[str] = []
+        self._landed = landed or Landed()
 
     def __iter__(self) -> Iterator[Batch]:
         """Raises what a `FileStore` raises, `LimitExceededError`, and `ResponseError` naming the file that cannot be read."""
         try:
             store = self._client.store(self._stream)
-            for ref in self._wanted(store):
+            wanted = self._wanted(store)
+            # A snapshot always has all of its files.
+            landed = self._landed.names() if store.restamps and self._stream.cursor else None
+            for ref in wanted if landed is None else self._new(wanted, landed):
                 yield from self._file(store, ref)
+                if landed is not None and ref.name not in self._gone and _name(ref) not in landed:
+                    self.once.append(_name(ref))
                 if self._max_pages is not None and self.pages >= self._max_pages:
                     break
         except IntegrationError as error:
             error.at(self._source.name, self._stream.name)
             raise
         if self._gone:
-            more = len(self._gone) - _SHOWN
             self.warnings.append(
-                f"{', '.join(self._gone[:_SHOWN])}{f' and {more} more' if more > 0 else ''} changed while the slice was read;"
-                " what is there now comes with the next one"
+                f"{_shown(self._gone)} changed while the slice was read; what is there now comes with the next one"
             )
 
     def _wanted(self, store: FileStore) -> list[FileRef]:
@@ -112,6 +139,25 @@ class FileReading:
             and not (isinstance(end, datetime) and ref.arrived >= end)
         ]
         return sorted(refs, key=lambda ref: (ref.arrived, ref.name))
+
+    def _new(self, refs: Sequence[FileRef], landed: Collection[str]) -> list[FileRef]:
+        """The files whose content has not landed.
+
+        A file that only arrived again is left out, and told. One that is read again in a lookback or an open partition stays
+        where its records have a key: those that landed are dropped one by one.
+        """
+        if not self._landed.skip:
+            return list(refs)
+        contents = {name.rpartition("/")[0] for name in landed}
+        known = {ref.name for ref in refs if _name(ref) in landed}
+        again = [ref.name for ref in refs if ref.name not in known and _name(ref).rpartition("/")[0] in contents]
+        if again:
+            self.warnings.append(
+                f"{_shown(again)} came again with the size and the time that landed before, and was left out;"
+                " if the content is another one, touch the file"
+            )
+        left_out = set(again) if self._stream.key else {*again, *known}
+        return [ref for ref in refs if ref.name not in left_out]
 
     def _file(self, store: FileStore, ref: FileRef) -> Iterator[Batch]:
         """The file's batches. The last piece is kept back until the file proves to be unchanged, so that most are told whole."""
@@ -174,6 +220,17 @@ class FileReading:
 
     def _count(self, size: int) -> None:
         self._client.usage.add(wire_bytes=size)
+
+
+def _name(ref: FileRef) -> str:
+    """What a commit calls the file: by its content, and behind the last slash by when that arrived."""
+    content = f"{ref.version} {ref.name}".encode(errors="surrogateescape")
+    return f"file/{hashlib.sha256(content).hexdigest()[:32]}/{ref.arrived:%Y%m%dT%H%M%S.%f}"
+
+
+def _shown(names: Sequence[str]) -> str:
+    more = len(names) - _SHOWN
+    return f"{', '.join(names[:_SHOWN])}{f' and {more} more' if more > 0 else ''}"
 
 
 def _from(reject: Reject, ref: FileRef) -> Reject:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from integration_assets.extract.client import SourceClient
-from integration_assets.extract.files import FileReading, FilesClient
+from integration_assets.extract.files import FileReading, FilesClient, Landed
 from integration_assets.extract.limits.store import Store
 from integration_assets.extract.reading import Reading
 from integration_assets.files import is_files
@@ -32,8 +32,14 @@ def reading_of(
     slice_: Slice,
     etag: str | None = None,
     max_pages: int | None = None,
+    landed: Landed | None = None,
 ) -> AnyReading:
-    """What reads the slice; the parameters are those of `Reading`."""
+    """What reads the slice; the parameters are those of `Reading` and of `FileReading`."""
     if isinstance(client, FilesClient):
-        return FileReading(client, source, stream, contract, slice_, max_pages)
+        return FileReading(client, source, stream, contract, slice_, max_pages, landed)
     return Reading(client, source, stream, contract, slice_, etag, max_pages)
+
+
+def once_of(reading: AnyReading) -> Sequence[str]:
+    """The names that the commit of what was read lands once and for good."""
+    return reading.once if isinstance(reading, FileReading) else ()

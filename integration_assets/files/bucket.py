@@ -30,6 +30,11 @@ class Bucket:
         """Google's clock is exact; this machine's may be some seconds ahead of it."""
         return _MARGIN
 
+    @property
+    def restamps(self) -> bool:
+        """A generation's time never changes."""
+        return False
+
     def list(self, pattern: str = "*", after: str | None = None) -> Iterator[FileRef]:
         """See `FileStore.list`."""
         from google.api_core.exceptions import GoogleAPIError

@@ -27,6 +27,11 @@ class Folder:
         """A file system's clock ticks coarsely; a mounted one is another machine's."""
         return _MARGIN
 
+    @property
+    def restamps(self) -> bool:
+        """See `FileStore.restamps`."""
+        return True
+
     def list(self, pattern: str = "*", after: str | None = None) -> Iterator[FileRef]:
         """See `FileStore.list`."""
         behind = after.split("/") if after else []

@@ -44,6 +44,11 @@ class FileStore(Protocol):
         """How far the storage's clock may be behind this machine's, so that a file of just now appears to be older."""
         ...
 
+    @property
+    def restamps(self) -> bool:
+        """Whether a file may arrive again with the content that it had: by a change of its mode, its owner or its links."""
+        ...
+
     def list(self, pattern: str = "*", after: str | None = None) -> Iterator[FileRef]:
         """The files whose name fits, in the order of their names, those behind `after`; asked for as they are taken.
 

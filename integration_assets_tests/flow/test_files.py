@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -23,6 +23,7 @@ from integration_assets.files.folder import Folder
 from integration_assets.settings import Settings
 from integration_assets.spec import Bearer, Csv, Cursor, Files, Json, Limits, Ndjson, NextLink, Parquet, Source, Stream
 from integration_assets.spec.contract import Int64, String, Timestamp, column
+from integration_assets.spec.cursor import Slice
 from integration_assets.spec.receipt import Receipt
 from integration_assets.sync import Stores, merge, open_feeds, sync
 from integration_assets_tests.gcs.process import GcsEmulator
@@ -129,6 +130,50 @@ def test_a_rewritten_file_is_read_again(drop: Drop) -> None:
     (receipt,) = drop.pull()
     assert receipt.fetched == 1
     assert drop.rows() == [(1, 11, "a.csv")]
+
+
+@pytest.mark.parametrize("disposition", ["append", "merge"])
+def test_a_file_whose_mode_changes_is_not_read_again(drop: Drop, disposition: str) -> None:
+    """The same bytes land once, whoever links them or changes their mode; what was asked for lands anew, and `touch` is news."""
+    stream = drop.stream(disposition=disposition)
+    drop.write("a.csv", b"id,amount\n1,10\n")
+    drop.pull(stream)
+    path = drop.folder / "drop" / "settlements" / "a.csv"
+    path.chmod(0o600)
+    (drop.folder / "linked.csv").hardlink_to(path)
+    drop.write("b.csv", b"id,amount\n2,20\n")
+    (receipt,) = drop.pull(stream)
+    assert receipt.fetched == 1
+    assert "a.csv came again with the size and the time that landed before" in receipt.warnings[0]
+    assert drop.rows() == [(1, 10, "a.csv"), (2, 20, "b.csv")]
+    again = stream.changed(cursor=Cursor(field="arrived", lookback=timedelta(hours=1)))
+    (receipt,) = drop.pull(again)
+    assert (receipt.fetched, receipt.duplicate, receipt.accepted) == (1, 1, 0)
+    path.touch()
+    time.sleep(0.02)
+    (receipt,) = drop.pull(stream)
+    assert (receipt.fetched, receipt.accepted) == (1, 1)
+
+
+def test_records_without_a_key_land_once_however_often_their_file_is_read(drop: Drop) -> None:
+    """Nothing tells such records apart, so in a lookback a file that landed is left out whole."""
+    stream = drop.stream(disposition="append", key=(), cursor=Cursor(field="arrived", lookback=timedelta(hours=1)))
+    drop.write("a.csv", b"id,amount\n1,10\n1,10\n")
+    drop.pull(stream)
+    (receipt,) = drop.pull(stream)
+    assert receipt.fetched == 0
+    assert drop.rows() == [(1, 10, "a.csv"), (1, 10, "a.csv")]
+
+
+def test_a_range_of_files_that_is_asked_for_lands_anew(drop: Drop) -> None:
+    """What landed once may be pulled again by name of its range."""
+    drop.write("a.csv", b"id,amount\n1,10\n")
+    (first,) = drop.pull()
+    settings = drop.settings()
+    stores = Stores.from_settings(settings)
+    with open_feeds(Source(name="partner", base_url=drop.url, streams=(drop.stream(),)), stores, settings) as (feed,):
+        (receipt,) = sync(feed, "again", span=Slice(None, datetime.fromisoformat(str(first.watermark_after))))
+    assert (receipt.fetched, receipt.accepted) == (1, 1)
 
 
 def test_a_bad_row_is_quarantined_with_its_file(drop: Drop) -> None:
