@@ -206,8 +206,10 @@ class SourceClient:
     ) -> Response:
         try:
             request = Request(method, self._target(url, params), headers or {}, content, page_token, with_body)
-            limits = self.source.limits
-            return call_with_retries(limits, lambda retries: self._try(request, retries), self._waiting, self._limiter.may_retry)
+            limits, limiter = self.source.limits, self._limiter
+            return call_with_retries(
+                limits, lambda retries: self._try(request, retries), self._waiting, limiter.may_retry, limiter.rest
+            )
         except IntegrationError as error:
             error.at(self.source.name, stream)
             raise

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from time import monotonic
+from time import monotonic, sleep
 from typing import TypeVar
 
 import stamina
@@ -29,6 +29,7 @@ class ThrottledError(TransientError):
 class Retries:
     """The tries of one call and the time they may take; `hook` is what stamina asks after each failure.
 
+    wait      : seconds to wait before the next try; stamina's own wait could not be cut short when the client closes.
     on_wait   : told the error and the seconds before each wait.
     may_retry : takes one retry from the budget that all runs share; False when it is spent.
     """
@@ -39,10 +40,11 @@ class Retries:
         self._may_retry = may_retry
         self._started = monotonic()
         self.tries = 0
+        self.wait = 0.0
         self.over_budget = False
 
     def hook(self, error: Exception) -> bool | float:
-        """Seconds to wait before the next try, or False to give up."""
+        """0 seconds, after which `wait` is to be waited, or False to give up."""
         if not isinstance(error, TransientError):
             return False
         allowed = min(_NAME_LOOKUPS, self._limits.attempts) if isinstance(error, NameLookupError) else self._limits.attempts
@@ -54,7 +56,8 @@ class Retries:
             self.over_budget = True
             return False
         self._on_wait(error, wait)
-        return wait
+        self.wait = wait
+        return 0.0
 
     def _wait(self, error: TransientError) -> float:
         """What the API asked for and a little more, so that many readers do not come back at one instant; else full jitter."""
@@ -79,8 +82,9 @@ def call_with_retries(
     call: Callable[[Retries], T],
     on_wait: Callable[[TransientError, float], None],
     may_retry: Callable[[], bool] = lambda: True,
+    rest: Callable[[float], None] = sleep,
 ) -> T:
-    """What `call` returns, tried again on `TransientError` as the limits allow.
+    """What `call` returns, tried again on `TransientError` as the limits allow; `rest` waits, and what it raises ends the call.
 
     Raises `UpstreamUnavailableError` with the last reason when the tries, the time or the budget of retries are used up, or at
     once when the API asks for a longer wait than is left; `UnknownHostError` when the name does not resolve.
@@ -88,6 +92,8 @@ def call_with_retries(
     retries = Retries(limits, on_wait, may_retry)
     try:
         for attempt in stamina.retry_context(retries.hook, attempts=limits.attempts, timeout=None):
+            if retries.wait and not stamina.is_testing():
+                rest(retries.wait)
             with attempt:
                 retries.tries += 1
                 return call(retries)

@@ -468,6 +468,18 @@ def test_a_run_that_ends_sends_its_waiting_threads_away(tmp_path: Path) -> None:
     assert len(server.asked) == 1
 
 
+def test_a_run_that_ends_sends_threads_away_that_wait_to_try_again() -> None:
+    """A thread that would try again in four minutes when its client closes ends at once: the process can, too."""
+    waiting = threading.Event()
+    with serve(in_turn([page({}, 503, Retry_After="240")])) as server, ThreadPoolExecutor(1) as pool:
+        with SourceClient(shop(server.url, QUICK), str, lambda _why, _seconds: waiting.set()) as run:
+            asking = pool.submit(run.get, "/things")
+            assert waiting.wait(20)
+        with pytest.raises(LimitsUnavailableError, match="closed"):
+            asking.result(60)
+    assert len(server.asked) == 1
+
+
 def test_without_the_store_nothing_is_asked() -> None:
     """When what runs share cannot be reached the run is rescheduled, and the API is not asked as if there were no limits."""
     away = "postgresql://nobody:s3cr3t@127.0.0.1:9/limits"

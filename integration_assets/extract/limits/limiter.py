@@ -140,6 +140,11 @@ class Limiter:
         """Take one retry from the budget that all runs share; False when it is spent."""
         return self._update(lambda state, now: rules.may_retry(state, now, self._limits))
 
+    def rest(self, seconds: float) -> None:
+        """Wait so long. Raises `LimitsUnavailableError` at once when the client closes meanwhile."""
+        if self._closed.wait(seconds):
+            raise LimitsUnavailableError("the client was closed while a request waited", remedy=_REMEDY)
+
     def view(self) -> LimitsView:
         """What all runs together have of this account now."""
         return view(self.account, *self._store.look(self.account), self._limits)
@@ -219,8 +224,7 @@ class Limiter:
         if seconds >= _WORTH_SAYING[by_api] and self._on_wait:
             self._on_wait(reason, seconds)
         self._usage.add(throttled=seconds if by_api else 0.0, queued=0.0 if by_api else seconds)
-        if self._closed.wait(seconds):
-            raise LimitsUnavailableError("the client was closed while a turn was waited for", remedy=_REMEDY)
+        self.rest(seconds)
 
     def _refused(self, refusal: rules.Refuse) -> RescheduleError:
         back = f"it is tried again in {refusal.seconds:,.0f} s, at {_at(refusal.seconds)}"
