@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock clean demo demo-gcp test lint format bench dev
+.PHONY: help setup lock clean demo demo-gcp test lint format bench browser dev
 
 help: ## Say what each target does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -36,9 +36,14 @@ demo: setup ## Run the whole flow on the embedded default, against the sandbox
 demo-gcp: setup ## The same on a bucket and BigQuery, both emulated here; needs Python 3.13 for the emulator
 	$(BIN)/python -m integration_assets_tests.demo.gcp
 
-test: setup ## Run every test
+test: setup browser ## Run every test
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --cov --cov-report=
 	$(BIN)/python -m coverage report --format=total | sed 's/^/coverage, percent: /'
+
+browser: ## Chromium for the end-to-end tests: Debian's, where there is none and we may install it
+	@test -x /usr/bin/chromium \
+	|| { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get -qq update && apt-get -qq install --yes --no-install-recommends chromium >/dev/null; } \
+	|| echo "No Chromium: the end-to-end tests need Debian's package chromium, or: $(BIN)/playwright install chromium"
 
 lint: setup ## ruff, mypy and import-linter
 	$(BIN)/ruff check .
