@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from integration_assets.errors import WarehouseBusyError, WarehouseError
 from integration_assets.orchestrate.automation import runs_by_itself
 from integration_assets.orchestrate.sensors.outcome import (
     Evidence,
@@ -24,11 +25,13 @@ from integration_assets.orchestrate.sensors.outcome import (
     recovery_message,
 )
 from integration_assets.orchestrate.sensors.sending import Pending, State, deliver, now
+from integration_assets.orchestrate.specs import lake_key, warehouse_key
 from integration_assets.settings import Settings
 from integration_assets.spec.source import Source
 
 if TYPE_CHECKING:
     from integration_assets.alert import Message
+    from integration_assets.alert.message import About
 
 NAME = "alerts"
 INTERVAL = 30
@@ -36,6 +39,9 @@ WAITING = 100
 """Messages that may wait; while so many do, no further run ends are read. They stay in Dagster's log."""
 _FAILURES, _SUCCESSES = 20, 100
 _RED = 1000
+_REMINDED = 24 * 3600.0
+"""Seconds after which people are told again of a stream that still fails as it did."""
+_OF_WAREHOUSE = (WarehouseError.__name__, WarehouseBusyError.__name__)
 _TAG_PATIENCE = 60.0
 _RETRY_PATIENCE = 600.0
 _WILL_RETRY, _RETRIED = "dagster/will_retry", "dagster/auto_retry_run_id"
@@ -146,9 +152,20 @@ class Reader:
         if not concerns(self.known, run, found):
             return
         message = failure_message(self.context.instance, run, found, self.known, self.url, moment)
+        news = [about for about in message.streams if not self._told_of(about)]
         for about in message.streams:
             self._turn_red(about.name, moment)
+        if message.streams and not news:
+            return
+        for about in message.streams:
+            if about.name in self.state.red:
+                self.state.told[about.name] = (about.error, now())
         self._tell(message)
+
+    def _told_of(self, about: About) -> bool:
+        """Whether people know already that the stream fails with this class of error: they are told again after a day."""
+        error, since = self.state.told.get(about.name, (None, 0.0))
+        return about.name in self.state.red and error == about.error and now() - since < _REMINDED
 
     def _success(self, run_id: str, ended: float) -> None:
         """Take in a run that succeeded: checks that newly failed in it, and what was wrong and is right again."""
@@ -165,6 +182,8 @@ class Reader:
         if fresh:
             self._tell(check_message(run, fresh, self.url))
         again = {name: since for name in self._right(found) if (since := self.state.red.pop(name, None))}
+        for name in again:
+            self.state.told.pop(name, None)
         if again:
             known_since = {name: datetime.fromisoformat(text) for name, text in again.items()}
             self._tell(recovery_message(run, known_since, self.url, moment))
@@ -172,7 +191,15 @@ class Reader:
     def _right(self, found: Evidence) -> list[str]:
         """What went well in a run: its streams, and its checks that passed."""
         checks = [f"{self._asset(key)} {check}" for (key, check), passed in found.checks.items() if passed]
-        return [*(self.known.name(step) for step in found.went), *checks]
+        return [*(self.known.name(step) for step in found.went if self._proves(step, found)), *checks]
+
+    def _proves(self, step: str, found: Evidence) -> bool:
+        """Whether a step did what had failed: it merged, where the merge had; else it pulled, and not only from quarantine."""
+        if step not in self.known.of_step:
+            return True
+        error, _ = self.state.told.get(self.known.name(step), (None, 0.0))
+        key = (warehouse_key if error in _OF_WAREHOUSE else lake_key)(*self.known.of_step[step])
+        return key in found.landed
 
     def _asset(self, key: dg.AssetKey) -> str:
         return self.known.of_asset.get(key, key.to_user_string())

@@ -13,6 +13,7 @@ from integration_assets import errors
 from integration_assets.alert.message import About, Message
 from integration_assets.errors import IntegrationError, SpecError
 from integration_assets.orchestrate.checks.names import HELD
+from integration_assets.orchestrate.history import replayed
 from integration_assets.orchestrate.specs import lake_key, warehouse_key
 from integration_assets.spec.source import Source, Stream
 
@@ -62,6 +63,7 @@ class Evidence:
     failed   : of each step that failed, the class of its error and what the failure says about itself.
     went     : steps that succeeded.
     pulled   : partitions that each lake asset got.
+    landed   : assets that were materialized, and not by a replay.
     rejected : records turned away, by lake asset.
     checks   : by asset and name, whether it passed; of those that matter: a warning counts as passed.
     """
@@ -69,6 +71,7 @@ class Evidence:
     failed: dict[str, tuple[str, Mapping[str, Any]]] = field(default_factory=dict)
     went: set[str] = field(default_factory=set)
     pulled: dict[dg.AssetKey, set[str]] = field(default_factory=dict)
+    landed: set[dg.AssetKey] = field(default_factory=set)
     rejected: dict[dg.AssetKey, int] = field(default_factory=dict)
     checks: dict[tuple[dg.AssetKey, str], bool] = field(default_factory=dict)
 
@@ -106,8 +109,11 @@ def _take(found: Evidence, event: dg.DagsterEvent) -> None:
         said = data.user_failure_data.metadata if data.user_failure_data else {}
         kind = data.error.cls_name if data.error else None
         found.failed[step] = (_plain(said, "error") or kind or "Error", said)
-    elif event.event_type is dg.DagsterEventType.ASSET_MATERIALIZATION and event.asset_key and event.partition:
-        found.pulled.setdefault(event.asset_key, set()).add(event.partition)
+    elif event.event_type is dg.DagsterEventType.ASSET_MATERIALIZATION and event.asset_key:
+        if not replayed(event.step_materialization_data.materialization):
+            found.landed.add(event.asset_key)
+        if event.partition:
+            found.pulled.setdefault(event.asset_key, set()).add(event.partition)
     elif event.event_type is dg.DagsterEventType.ASSET_CHECK_EVALUATION:
         result = event.asset_check_evaluation_data
         serious = result.severity is dg.AssetCheckSeverity.ERROR

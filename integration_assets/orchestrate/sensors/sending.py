@@ -54,6 +54,7 @@ class State:
     doubtful : runs that Dagster said it would retry, and when that was.
     pending  : messages on their way, the oldest first.
     red      : what is wrong, since when: `source.stream`, or `asset check` of a check.
+    told     : of streams that are red, the class of the error that people were told of last, and when that was.
     """
 
     failures: int
@@ -61,6 +62,7 @@ class State:
     doubtful: dict[str, float] = field(default_factory=dict)
     pending: list[Pending] = field(default_factory=list)
     red: dict[str, str] = field(default_factory=dict)
+    told: dict[str, tuple[str | None, float]] = field(default_factory=dict)
 
     @classmethod
     def from_cursor(cls, text: str | None) -> State | None:

@@ -12,6 +12,7 @@ import dagster as dg
 import pytest
 
 from integration_assets.orchestrate import build
+from integration_assets.orchestrate.modes import MODE
 from integration_assets.orchestrate.sensors import sending
 from integration_assets.orchestrate.sensors.outcome import Evidence, check_message
 from integration_assets_tests.alert.receiving import Mailbox, Posts, mailbox, posts
@@ -74,6 +75,14 @@ def fail(bench: Bench, **tags: str) -> dg.DagsterRun:
     return run
 
 
+def succeed(bench: Bench) -> None:
+    """A run that ended well."""
+    run = dg.DagsterRun(job_name="shop_standing", run_id=str(uuid4()), status=dg.DagsterRunStatus.STARTED)
+    bench.instance.add_run(run)
+    event = dg.DagsterEvent(dg.DagsterEventType.RUN_SUCCESS.value, job_name="shop_standing")
+    bench.instance.report_dagster_event(event, run_id=run.run_id)
+
+
 def test_a_failed_run_is_told_in_numbers_and_a_good_one_after_it_as_well(
     shop: Shop, hook: Posts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -103,6 +112,12 @@ def test_a_failed_run_is_told_in_numbers_and_a_good_one_after_it_as_well(
         assert KEY not in text
         assert "secret-of-a-customer" not in text
         assert "out of order" not in text
+
+        assert bench.run(WAREHOUSE).success
+        assert bench.run(LAKE, WAREHOUSE, tags={MODE: "dry_run"}).success
+        assert bench.run(LAKE, WAREHOUSE, tags={MODE: "replay"}).success
+        alerts.tick()
+        assert not told("recovered")  # nothing of what failed was done
 
         shop.broken.clear()
         assert bench.run(LAKE, WAREHOUSE, partition="2024-03-03").success
@@ -214,22 +229,57 @@ def test_a_check_is_told_when_it_turns_and_not_every_hour(hook: Posts, alerts: T
     found = Evidence(checks={(WAREHOUSE, "frontier_lag"): False})
     monkeypatch.setattr("integration_assets.orchestrate.sensors.alerts.evidence", lambda *_: found)
 
-    def succeed() -> None:
-        run = dg.DagsterRun(job_name="shop_standing", run_id=str(uuid4()), status=dg.DagsterRunStatus.STARTED)
-        alerts.bench.instance.add_run(run)
-        event = dg.DagsterEvent(dg.DagsterEventType.RUN_SUCCESS.value, job_name="shop_standing")
-        alerts.bench.instance.report_dagster_event(event, run_id=run.run_id)
-
     alerts.tick()
     for _ in range(3):
-        succeed()
+        succeed(alerts.bench)
         alerts.tick()
     found.checks[WAREHOUSE, "frontier_lag"] = True
-    succeed()
+    succeed(alerts.bench)
     alerts.tick()
     told, again = hook.messages
     assert told["title"] == "shop.orders: check frontier_lag failed"
     assert again["title"].startswith("shop.orders frontier_lag: green again")
+
+
+def test_a_stream_that_keeps_failing_is_told_of_once_a_day(
+    hook: Posts, alerts: Ticking, later: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Runs that fail as the last one did are no news for a day; another class of error is."""
+    found = Evidence(failed={"shop__orders": ("AccessDeniedError", {})})
+    monkeypatch.setattr("integration_assets.orchestrate.sensors.alerts.evidence", lambda *_: found)
+    alerts.tick()
+    for _ in range(3):
+        fail(alerts.bench)
+        alerts.tick()
+    assert len(hook.messages) == 1
+    found.failed["shop__orders"] = ("ResponseError", {})
+    for seconds in (0.0, 60.0, 25 * 3600.0, 25 * 3600.0 + 60):
+        later.append(seconds)
+        fail(alerts.bench)
+        alerts.tick()
+    assert [message["streams"][0]["error"] for message in hook.messages] == [
+        "AccessDeniedError",
+        "ResponseError",
+        "ResponseError",
+    ]
+
+
+def test_a_stream_is_right_when_what_failed_was_done(hook: Posts, alerts: Ticking, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A failed merge is made good by a merge, and a failed pull by a pull: neither by the other."""
+    found = Evidence()
+    monkeypatch.setattr("integration_assets.orchestrate.sensors.alerts.evidence", lambda *_: found)
+    alerts.tick()
+    for error, other, same in (("WarehouseError", LAKE, WAREHOUSE), ("ResponseError", WAREHOUSE, LAKE)):
+        hook.bodies.clear()
+        found.failed, found.went = {"shop__orders": (error, {})}, set()
+        fail(alerts.bench)
+        alerts.tick()
+        found.failed, found.went = {}, {"shop__orders"}
+        for landed in (other, same):
+            found.landed = {landed}
+            succeed(alerts.bench)
+            alerts.tick()
+            assert [message["kind"] for message in hook.messages] == ["failed", *(["recovered"] if landed == same else [])]
 
 
 def test_one_run_is_one_message_however_many_checks_failed() -> None:
