@@ -20,14 +20,14 @@ from integration_assets.orchestrate.automation import CATCH_UP, begins, last_tic
 from integration_assets.orchestrate.catchup import closing, contiguous, due, missed, over, owed_by_tenant
 from integration_assets.orchestrate.checks import check_specs
 from integration_assets.orchestrate.history import found_event, last_pulls, replayed
-from integration_assets.orchestrate.partitions import most_a_run, partition_key
+from integration_assets.orchestrate.partitions import most_a_run, partition_key, set_name
 from integration_assets.orchestrate.resources import StoresResource
 from integration_assets.orchestrate.specs import lake_key, warehouse_key
 from integration_assets.orchestrate.tenants import listed
 from integration_assets.spec.partitions import Partitions
-from integration_assets.spec.receipt import REPLAYED
+from integration_assets.spec.receipt import REPLAYED, Receipt
 from integration_assets.spec.source import Source, Stream
-from integration_assets.spec.tenants import enumerated
+from integration_assets.spec.tenants import Listing, enumerated
 
 EVERY = 300
 """Seconds between two ticks."""
@@ -102,12 +102,17 @@ def catch_up_sensor(source: Source) -> dg.SensorDefinition | None:
 
 @dataclass(frozen=True)
 class Tick:
-    """One tick of one source. `wall` is this machine's clock, in seconds since 1970."""
+    """One tick of one source.
+
+    wall     : this machine's clock, in seconds since 1970.
+    listings : the tenants that the API listed in this tick, by listing.
+    """
 
     instance: dg.DagsterInstance
     source: Source
     stores: StoresResource
     wall: Callable[[], float] = time.time
+    listings: dict[str, Sequence[str]] = field(default_factory=dict)
 
     def result(self, text: str | None, say: Callable[[str], None] = lambda _: None) -> dg.SensorResult:
         """Look at the streams in turn, and ask for one run of each that is owed something."""
@@ -199,29 +204,50 @@ class Tick:
         """Whether some tenant is owed a partition: then one run pulls what is due of all. What the log lacks is recorded."""
         if busy.keys:
             return Found("a run of it is under way")
+        assert stream.partitions is not None  # noqa: S101 - asked only of partitioned streams
         there = self.stores.stores().table(self.source, stream)
-        key, recorded = lake_key(self.source, stream), None
+        key = lake_key(self.source, stream)
+        recorded = self.instance.get_materialized_partitions(key)
+        receipts: list[Receipt] | None = None
         owed: list[str] = []
         events: list[dg.AssetMaterialization] = []
-        for tenant, keys, lost in owed_by_tenant(stream, there.state().finished, now, self._tenants(stream)):
+        for tenant, keys, lost in owed_by_tenant(stream, there.state().finished, now, self._known(stream)):
             owed += [tenant] if keys else []
-            recorded = self.instance.get_materialized_partitions(key) if recorded is None else recorded
             lacking = [each for each in lost if str(partition_key(each, tenant)) not in recorded]
-            receipts = [one for one in there.receipts(_RECORDED) if one.tenant == tenant] if lacking else []
-            assert stream.partitions is not None  # noqa: S101 - asked only of partitioned streams
-            events += [found_event(key, stream.partitions, each, receipts, partition_key(each, tenant)) for each in lacking]
-        said = [f"{len(owed):,} tenants are owed something: {enumerated(owed)}" if owed else "nothing is due"]
-        said += [f"recorded {len(events[:_RECORDED])} partitions that only the lake knew of"] if events else []
+            if lacking and receipts is None:
+                receipts = there.receipts(_RECORDED)
+            mine = [one for one in receipts or () if one.tenant == tenant]
+            events += [found_event(key, stream.partitions, each, mine, partition_key(each, tenant)) for each in lacking]
+        events = events[:_RECORDED]
         failed = failures(self.instance, self.source, stream, self.wall()).get(None) if owed else None
-        if failed and failed.again > self.wall():
-            return Found(", ".join([*said, f"a run for it failed and waits until {_clock(failed)}"]), None, events[:_RECORDED])
-        return Found(", ".join(said), self._request(stream, []) if owed else None, events[:_RECORDED])
+        waits = failed if failed and failed.again > self.wall() else None
+        owed = owed if waits else self._there(stream, owed)
+        said = [f"{len(owed):,} tenants are owed something: {enumerated(owed)}" if owed else "nothing is due"]
+        said += [f"recorded {len(events)} partitions that only the lake knew of"] if events else []
+        said += [f"a run for it failed and waits until {_clock(waits)}"] if waits else []
+        return Found(", ".join(said), self._request(stream, []) if owed and not waits else None, events)
 
-    def _tenants(self, stream: Stream) -> Sequence[str]:
-        """Those there are now: a tenant that is gone is owed nothing."""
+    def _known(self, stream: Stream) -> Sequence[str]:
+        """The stream's tenants: of a listing those that are partitions, or those that the API lists while none is."""
         assert stream.tenants is not None  # noqa: S101 - asked only of streams with tenants
         listing = stream.tenants.listing
-        return stream.tenants.keys if listing is None else listed(self.source, listing, self.stores)
+        if listing is None:
+            return stream.tenants.keys
+        return self.instance.get_dynamic_partitions(set_name(self.source, listing)) or self._listed(listing)
+
+    def _there(self, stream: Stream, tenants: Sequence[str]) -> list[str]:
+        """Those that the API still lists; it is asked only if there are any. A tenant that is gone is owed nothing."""
+        listing = stream.tenants.listing if stream.tenants else None
+        if listing is None or not tenants:
+            return list(tenants)
+        there = {*self._listed(listing)}
+        return [tenant for tenant in tenants if tenant in there]
+
+    def _listed(self, listing: Listing) -> Sequence[str]:
+        """What the API lists now; asked once a tick, however many streams share the listing."""
+        if listing.name not in self.listings:
+            self.listings[listing.name] = listed(self.source, listing, self.stores)
+        return self.listings[listing.name]
 
     def _night(self, stream: Stream) -> Found:
         """A stream without partitions goes on from its watermark: it is owed a run when it was not pulled since its night."""

@@ -14,12 +14,14 @@ from dagster._core.definitions.automation_tick_evaluation_context import build_r
 from dagster._core.definitions.events import AssetKeyPartitionKey
 from dagster._core.definitions.partitions.context import partition_loading_context
 
-from integration_assets.orchestrate import build
+from integration_assets.orchestrate import StoresResource, build
 from integration_assets.orchestrate.automation import sync_jobs
 from integration_assets.orchestrate.catchup_sensor import Tick
 from integration_assets.orchestrate.partitions import partition_key, split_key, stream_partitions
-from integration_assets.spec import Partitions, Stream, Tenants
+from integration_assets.orchestrate.tenants import listed
+from integration_assets.spec import Partitions, Source, Stream, Tenants
 from integration_assets.spec.cursor import watermark
+from integration_assets.spec.tenants import Listing
 from integration_assets_tests.flow.accounts import KEYS, START, Accounts
 from integration_assets_tests.orchestrate.conftest import make_bench
 from integration_assets_tests.orchestrate.running import RANGE, Bench, partitions, value
@@ -244,6 +246,32 @@ def test_the_catch_up_asks_when_a_tenant_is_owed_a_day(accounts: Accounts, insta
     assert request.partition_key is None
     assert run(made, tags=request.tags).success
     assert not tick()
+
+
+def test_the_catch_up_lists_tenants_only_when_something_is_owed(
+    accounts: Accounts, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Partitions name the tenants; the API lists them once a tick for all streams, and only when some are owed a day."""
+    asked_for: list[str] = []
+
+    def counted(of: Source, listing: Listing, stores: StoresResource) -> tuple[str, ...]:
+        asked_for.append(listing.name)
+        return listed(of, listing, stores)
+
+    monkeypatch.setattr("integration_assets.orchestrate.catchup_sensor.listed", counted)
+    orders = accounts.daily(tenants=accounts.listed().tenants)
+    source = accounts.source(orders, orders.changed(name="returns"))
+    made = make_bench(source, accounts.folder, instance)
+    accounts.now = START + DAY + timedelta(hours=2)
+    instance.add_dynamic_partitions("accounts__accounts", list(KEYS))
+    for stream in source.streams:
+        key = dg.AssetKey(["accounts", stream.name])
+        assert made.run(key, partition="2024-03-01|eu", to="2024-03-01|a/p 1").success
+    assert not Tick(instance, source, made.stores).result(None).run_requests
+    assert asked_for == []
+    accounts.now += DAY
+    assert len(Tick(instance, source, made.stores).result(None).run_requests or []) == len(source.streams)
+    assert asked_for == ["accounts"]
 
 
 def test_what_only_the_lake_knows_is_recorded(accounts: Accounts, instance: dg.DagsterInstance) -> None:
