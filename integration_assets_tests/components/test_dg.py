@@ -47,15 +47,19 @@ def billing(project: Project, *changes: tuple[str, str]) -> Iterator[tuple[Path,
 
 
 def test_a_scaffolded_source_is_checked_listed_and_loaded(project: Project) -> None:
-    """What `dg scaffold defs` writes passes `dg check defs` and its YAML, and is two assets, a job and a schedule."""
+    """What `dg scaffold defs` writes passes `dg check defs` and its YAML, and is an API, two tables, a job and a schedule."""
     done = project.dg("check", "defs")
     assert done.status == 0, done.said
     assert "All component YAML validated" in done.out
     listed = json.loads(project.dg("list", "defs", "--json").out)
-    assert [asset["asset_key"] for asset in listed["assets"]] == ["helpdesk/tickets", "warehouse/helpdesk/tickets"]
+    assert [asset["asset_key"] for asset in listed["assets"]] == [
+        "api/helpdesk/tickets",
+        "helpdesk/tickets",
+        "warehouse/helpdesk/tickets",
+    ]
     assert "helpdesk_sync" in {job["name"] for job in listed["jobs"]}
     assert "helpdesk_nightly" in {schedule["name"] for schedule in listed["schedules"]}
-    assert listed["assets"][0]["source"] == f"src/my_project/defs/helpdesk/{FILE}:1"
+    assert listed["assets"][1]["source"] == f"src/my_project/defs/helpdesk/{FILE}:1"
 
 
 def test_a_scaffolded_source_runs(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

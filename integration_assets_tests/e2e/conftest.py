@@ -1,4 +1,7 @@
-"""A browser and everything behind the page it shows; both live as long as this folder's tests."""
+"""A browser and everything behind the page it shows; both live as long as the module's tests.
+
+No longer: the browser's event loop runs in this thread, where other tests start their own.
+"""
 
 from __future__ import annotations
 
@@ -25,14 +28,14 @@ SHOTS = Path(__file__).resolve().parents[2] / "test-artefacts"
 """Where each test leaves a picture of how its page looked at the end."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The sandbox and the webserver."""
     with standing(tmp_path_factory.mktemp("e2e")) as found:
         yield found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Debian's Chromium, or Playwright's own; under CI its absence is a failure, elsewhere a skip that says so."""
     with sync_playwright() as playwright:

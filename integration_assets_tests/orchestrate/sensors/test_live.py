@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import dagster as dg
@@ -14,6 +15,8 @@ from integration_assets_tests.orchestrate.sensors.test_changes import Live
 
 # Dagster's own code calls what it and Python deprecate.
 pytestmark = [
+    # The browser tests see a change become a run, and the sensors' own tests the rest: this one is long.
+    pytest.mark.skipif(not os.environ.get("INTEGRATION_SOAK"), reason="long; set INTEGRATION_SOAK"),
     pytest.mark.filterwarnings("ignore:Function `AssetSelection.sources`:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:The 'warn' method:DeprecationWarning"),
 ]
