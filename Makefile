@@ -37,7 +37,7 @@ demo-gcp: setup ## The same on a bucket and BigQuery, both emulated here; needs 
 	$(BIN)/python -m integration_assets_tests.demo.gcp
 
 test: setup browser ## Run every test
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --cov --cov-report=
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --cov --cov-report=
 	$(BIN)/python -m coverage report --format=total | sed 's/^/coverage, percent: /'
 
 browser: ## Chromium for the end-to-end tests: Debian's, where there is none and we may install it
