@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
+import psycopg2
 import pytest
 
 from integration_assets_tests.inbox.postgres import postgres
@@ -12,10 +14,18 @@ from integration_assets_tests.inbox.sending import SECRET, Receiver
 
 
 @pytest.fixture(scope="session")
-def postgres_uri() -> Iterator[str]:
+def postgres_server() -> Iterator[str]:
     """A Postgres that all tests of the process share."""
     with postgres() as uri:
         yield uri
+
+
+@pytest.fixture
+def postgres_uri(postgres_server: str) -> str:
+    """That Postgres without what other tests kept in it."""
+    with closing(psycopg2.connect(postgres_server)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute("DROP TABLE IF EXISTS inbox_events")
+    return postgres_server
 
 
 @pytest.fixture
