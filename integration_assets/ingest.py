@@ -344,6 +344,7 @@ def _receipt(feed: Feed, job: Job, count: Progress, reading: AnyReading, spent: 
         tombstones=count.tombstones,
         seconds=round(count.seconds, 3),
         throttled=round(spent.throttled, 3),
+        queued=round(spent.queued, 3),
         latency={str(edge): count for edge, count in sorted(spent.latency.items())},
         clock_offset=round(feed.client.clock_offset),
         contract=stream.contract_name,

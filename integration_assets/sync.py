@@ -319,7 +319,7 @@ def outcome(receipts: Sequence[Receipt]) -> Receipt | None:
         name: sum(getattr(receipt, name) for receipt in receipts)
         for name in (
             "pages", "requests", "retries", "bytes", "fetched", "accepted", "rejected", "duplicate", "filtered", "tombstones",
-            "seconds", "throttled",
+            "seconds", "throttled", "queued",
         )
     }  # fmt: skip
     drift: dict[str, Counter[str]] = {}

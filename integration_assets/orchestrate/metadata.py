@@ -50,6 +50,7 @@ def receipt_metadata(receipt: Receipt, *, partitioned: bool) -> Metadata:
         "bytes": value.int(receipt.bytes),
         "seconds": value.float(receipt.seconds),
         "seconds throttled": value.float(receipt.throttled),
+        "seconds queued": value.float(receipt.queued),
         "rows per second": value.float(round(rate, 1)),
         "share rejected": value.float(receipt.rejected / receipt.fetched if receipt.fetched else 0.0),
         "contract hash": value.text(receipt.contract_hash),

@@ -29,6 +29,8 @@ class Receipt:
     latency   : answers by their duration: upper edge in milliseconds, as text -> how many.
     clock_offset : seconds by which the API's clock was ahead of this machine's; 0 where it was not asked.
     seconds   : wall time; throttled: seconds of it spent waiting as the API asked.
+    queued    : seconds that requests waited for a turn under our own limits (rate, slots, quota) before they were sent, summed
+                over the connections that waited at once. The rest of `seconds` is the API's, the wire's and our own work.
     mask_key  : the name of the key that masked columns were hashed with; empty where none were.
     version   : the lake's version this receipt is in; None when nothing was committed.
     """
@@ -54,6 +56,7 @@ class Receipt:
     tombstones: int = 0
     seconds: float = 0.0
     throttled: float = 0.0
+    queued: float = 0.0
     latency: Mapping[str, int] = field(default_factory=dict)
     clock_offset: float = 0.0
     contract: str = ""

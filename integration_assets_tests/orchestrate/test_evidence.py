@@ -164,7 +164,16 @@ def test_what_the_api_cost_is_plotted(bench: Bench) -> None:
     (event,) = bench.events(LAKE)
     plotted = {name for name, entry in event.metadata.items() if isinstance(entry, dg.IntMetadataValue | dg.FloatMetadataValue)}
     assert plotted >= {
-        *("dagster/row_count", "records fetched", "rows accepted", "requests", "retries", "seconds", "seconds throttled"),
+        *(
+            "dagster/row_count",
+            "records fetched",
+            "rows accepted",
+            "requests",
+            "retries",
+            "seconds",
+            "seconds throttled",
+            "seconds queued",
+        ),
         *("latency p50, ms", "latency p95, ms", "share rejected", "frontier lag, hours"),
     }
     assert 0 < value(event, "latency p50, ms") <= value(event, "latency p95, ms")
