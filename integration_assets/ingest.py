@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from integration_assets import __version__
 from integration_assets.errors import RejectThresholdError, ResponseError
 from integration_assets.extract.files import Landed
+from integration_assets.extract.lane import Lane
 from integration_assets.extract.opening import AnyReading, Client, once_of, reading_of
 from integration_assets.extract.usage import Usage
 from integration_assets.land.hashing import row_hashes
@@ -43,7 +44,10 @@ _REASONS = 10
 
 @dataclass(frozen=True)
 class Feed:
-    """One stream with everything it flows through. `mask` makes of rows as decoded the rows as stored."""
+    """One stream with everything it flows through. `mask` makes of rows as decoded the rows as stored.
+
+    lane : the slice's place beside others that are pulled at once.
+    """
 
     source: Source
     stream: Stream
@@ -52,6 +56,7 @@ class Feed:
     table: LakeTable
     quarantine: Quarantine
     mask: Masking = UNMASKED
+    lane: Lane = field(default_factory=Lane)
 
 
 @dataclass(frozen=True)
@@ -107,17 +112,17 @@ def ingest(feed: Feed, job: Job, watch: Watch = lambda _: None) -> Receipt:
     """
     stream, schema, gate = feed.stream, schema_of(feed), gate_of(feed)
     count, used, digest = Progress(stream.name, job), feed.client.usage.snapshot(), hashlib.sha256()
-    pages = 1 if job.dry_run else None
+    pages, lane = 1 if job.dry_run else None, feed.lane
     landed = Landed(feed.table.once, job.skip_known)
     reading = reading_of(
-        feed.client, feed.source, stream, feed.contract, job.slice, etag=_etag(feed, job), max_pages=pages, landed=landed
+        feed.client, feed.source, stream, feed.contract, job.slice, _etag(feed, job), max_pages=pages, landed=landed, lane=lane
     )
     if not job.dry_run:
         feed.table.prepare(schema)
     seen = seen_before(feed, job.slice if job.skip_known else None)
 
-    with feed.table.writer(schema) as writer:
-        for batch in batches(_watched(reading, feed, count, watch)):
+    with feed.table.writer(schema, lane.share) as writer:
+        for batch in batches(_watched(reading, feed, count, watch), lane.part(BATCH_ROWS), lane.part(BATCH_BYTES)):
             mine = inside(batch, stream.cursor.field, job.slice) if stream.cursor else batch
             fresh = seen.fresh(mine)
             accepted, stored, rejects = judge(feed, gate, fresh)

@@ -8,7 +8,11 @@ from collections.abc import Callable, Generator
 from contextlib import closing
 from typing import Generic, Self, TypeVar
 
+from integration_assets.extract.lane import Lane
+
 T = TypeVar("T")
+_NOTICE = 0.5
+"""Seconds within which it is noticed that the lane was stopped."""
 
 
 class Ahead(Generic[T]):
@@ -16,13 +20,18 @@ class Ahead(Generic[T]):
 
     An error of theirs is raised by `take` after all items before it. Leaving the context stops the thread at its next item;
     what it waits for then is not waited for.
+
+    lane : when it is stopped, `take` ends.
     """
 
-    def __init__(self, items: Generator[T, None, None], weigh: Callable[[T], int], most: int, weight: int) -> None:
+    def __init__(
+        self, items: Generator[T, None, None], weigh: Callable[[T], int], most: int, weight: int, lane: Lane | None = None
+    ) -> None:
         self._items = items
         self._weigh = weigh
         self._most = most
         self._weight = weight
+        self._lane = lane or Lane()
         self._waiting: deque[T] = deque()
         self._held = 0
         self._ended = self._stopped = False
@@ -43,7 +52,8 @@ class Ahead(Generic[T]):
         """The items that wait, at least one and no more than weigh `weight` together; none after the last."""
         with self._changed:
             while not self._waiting and not self._ended:
-                self._changed.wait()
+                self._lane.check()
+                self._changed.wait(_NOTICE)
             taken: list[T] = []
             total = 0
             while self._waiting and (not taken or total + self._weigh(self._waiting[0]) <= weight):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from copy import copy
 from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -180,6 +181,12 @@ class SourceClient:
         self.clock_offset = (moment - datetime.now(UTC)).total_seconds()
         return moment
 
+    def apart(self) -> SourceClient:
+        """The same open client for one of several slices: its `usage` is that slice's alone, and counted in the whole as well."""
+        other = copy(self)
+        other.usage = Usage(whole=self.usage)
+        return other
+
     def limits(self) -> LimitsView:
         """What all runs together have of the API now: its rate, slots, pause, breaker, and what is left of its quota."""
         return self._limiter.view()
@@ -309,7 +316,7 @@ class SourceClient:
                 remedy="A later run goes on from the last commit.",
             )
         try:
-            with self._limiter.turn():
+            with self._limiter.turn(self.usage):
                 retries.excuse(monotonic() - began)
                 return self._exchange(request, min(self.source.limits.page_timeout, max(retries.left, 0.001)))
         finally:

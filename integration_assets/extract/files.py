@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Self, TypeVar
@@ -12,6 +13,7 @@ import pyarrow as pa
 
 from integration_assets.errors import IntegrationError, LimitExceededError, ResponseError, SpecError, TransientError
 from integration_assets.extract.decode import Decoder, decoder_for
+from integration_assets.extract.lane import Lane
 from integration_assets.extract.pieces import pieces
 from integration_assets.extract.usage import Usage
 from integration_assets.files import FileGoneError, FileRef, FileStore, open_files
@@ -45,6 +47,12 @@ class FilesClient:
     def __exit__(self, *_: object) -> None:
         """Nothing is open."""
 
+    def apart(self) -> FilesClient:
+        """The same for one of several slices: its `usage` is that slice's alone, and counted in the whole as well."""
+        other = copy(self)
+        other.usage = Usage(whole=self.usage)
+        return other
+
     def now(self) -> datetime:
         """Up to when it is certain that every file which arrived can be seen: a little before this machine's present."""
         return datetime.now(UTC) - open_files(self.source.base_url).margin
@@ -74,6 +82,7 @@ class FileReading:
     """The batches of a slice of files, each of one piece; iterate once. Has what a `Reading` has.
 
     max_pages : stop quietly after so many pieces; None reads on, up to the source's limit.
+    lane      : this slice's place beside others that are read at once.
     landed    : what is there already; a file whose mode was changed arrives again, and is read only once.
     once      : when all is read, the names that the commit is to land once and for good, one a file.
     """
@@ -90,6 +99,7 @@ class FileReading:
         slice_: Slice,
         max_pages: int | None = None,
         landed: Landed | None = None,
+        lane: Lane | None = None,
     ) -> None:
         self.once: list[str] = []
         self.pages = 0
@@ -101,6 +111,7 @@ class FileReading:
         self._source = source
         self._stream = stream
         self._slice = slice_
+        self._lane = lane or Lane()
         self._max_pages = max_pages
         self._schema = contract.arrow_schema
         self._about = _about(source, stream, contract)
@@ -166,7 +177,7 @@ class FileReading:
         try:
             with store.open(ref) as file:
                 limit = self._source.limits.max_page_bytes
-                for body in pieces(file, self._stream.format, limit, self._count):
+                for body in pieces(file, self._stream.format, limit, self._count, self._lane.share):
                     if last is not None:
                         begun = True
                         yield self._batch(last, ref)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from integration_assets.extract.client import SourceClient
 from integration_assets.extract.files import FileReading, FilesClient, Landed
+from integration_assets.extract.lane import Lane
 from integration_assets.extract.limits.store import Store
 from integration_assets.extract.reading import Reading
 from integration_assets.files import is_files
@@ -33,11 +34,12 @@ def reading_of(
     etag: str | None = None,
     max_pages: int | None = None,
     landed: Landed | None = None,
+    lane: Lane | None = None,
 ) -> AnyReading:
     """What reads the slice; the parameters are those of `Reading` and of `FileReading`."""
     if isinstance(client, FilesClient):
-        return FileReading(client, source, stream, contract, slice_, max_pages, landed)
-    return Reading(client, source, stream, contract, slice_, etag, max_pages)
+        return FileReading(client, source, stream, contract, slice_, max_pages, landed, lane)
+    return Reading(client, source, stream, contract, slice_, etag, max_pages, lane)
 
 
 def once_of(reading: AnyReading) -> Sequence[str]:

@@ -22,11 +22,12 @@ _MAGIC = b"\x1f\x8b"
 _REMEDY = "Ask for smaller files or ones of lines (NDJSON, CSV), or raise the source's limits.max_page_bytes."
 
 
-def pieces(file: BinaryIO, form: Format, limit: int, count: Callable[[int], None]) -> Iterator[bytes]:
+def pieces(file: BinaryIO, form: Format, limit: int, count: Callable[[int], None], share: int = 1) -> Iterator[bytes]:
     """The file as bodies of its format; none for a file without a byte.
 
     limit : bytes of one piece at most, decompressed.
     count : told the size of each chunk as it is stored.
+    share : pieces are so many times smaller, where the format can be cut: as many files are read at once.
     Raises `LimitExceededError` for what cannot be cut small enough, `TransientError` for damaged gzip, `BrokenBodyError` for
     what is no Parquet.
     """
@@ -39,7 +40,9 @@ def pieces(file: BinaryIO, form: Format, limit: int, count: Callable[[int], None
     chunks = chain([first], iter(lambda: file.read(_CHUNK), b""))
     encoding = "gzip" if first.startswith(_MAGIC) else ""
     if isinstance(form, Ndjson | Csv):
-        yield from _lines(unpacked(chunks, encoding, count), limit, form.delimiter if isinstance(form, Csv) else None)
+        yield from _lines(
+            unpacked(chunks, encoding, count), limit, form.delimiter if isinstance(form, Csv) else None, PIECE // share
+        )
         return
     try:
         whole = read_body(chunks, encoding, limit, count)
@@ -49,15 +52,15 @@ def pieces(file: BinaryIO, form: Format, limit: int, count: Callable[[int], None
         yield whole
 
 
-def _lines(chunks: Iterator[bytes], limit: int, delimiter: str | None) -> Iterator[bytes]:
-    """Whole records of about `PIECE` bytes together; of CSV, which has a delimiter, each piece with the header line."""
+def _lines(chunks: Iterator[bytes], limit: int, delimiter: str | None, size: int) -> Iterator[bytes]:
+    """Whole records of about `size` bytes together; of CSV, which has a delimiter, each piece with the header line."""
     header: bytes | None = None
     kept = b""
     for chunk in chunks:
         kept += chunk
         if delimiter and header is None:
             kept = _unled(kept)
-        if len(kept) < PIECE:
+        if len(kept) < size:
             continue
         first, end = _record_ends(kept, delimiter)
         if not end and len(kept) > limit:

@@ -12,6 +12,7 @@ from integration_assets.errors import IntegrationError, LimitExceededError, Resp
 from integration_assets.extract.ahead import Ahead
 from integration_assets.extract.client import Response, SourceClient
 from integration_assets.extract.decode import BrokenBodyError, OpenedPage, decoder_for, no_records
+from integration_assets.extract.lane import Lane
 from integration_assets.extract.paging import Ask, Params, pager_for, posted
 from integration_assets.spec.contract import Contract
 from integration_assets.spec.cursor import Slice
@@ -53,6 +54,7 @@ class Reading:
 
     etag      : of the snapshot that is already there: an API that still has it answers 304, and nothing is read.
     max_pages : stop quietly after so many pages; None reads on, up to the source's limit.
+    lane      : this slice's place beside others that are read at once.
 
     While it is read: `pages` so far, `drift` against the contract, `unchanged` after a 304, the answer's `etag`,
     `warnings` for the receipt.
@@ -67,6 +69,7 @@ class Reading:
         slice_: Slice,
         etag: str | None = None,
         max_pages: int | None = None,
+        lane: Lane | None = None,
     ) -> None:
         self.pages = 0
         self.drift = Drift()
@@ -79,6 +82,8 @@ class Reading:
         self._stream = stream
         self._asked_etag = etag if stream.conditional else None
         self._max_pages = max_pages
+        self._lane = lane or Lane()
+        self._ahead_bytes = self._lane.part(AHEAD_BYTES)
         self._personal = contract.personal
         self._decoder = decoder_for(source, stream, contract, slice_.tenant)
         params: Params = {**stream.params, **(stream.cursor.query(slice_) if stream.cursor else {})}
@@ -87,8 +92,8 @@ class Reading:
     def __iter__(self) -> Iterator[Batch]:
         """Raises what `SourceClient.get` raises, and `PagingError`, `LimitExceededError` and `ResponseError` of its own."""
         try:
-            with Ahead(self._answers(), lambda answer: answer.weight, AHEAD_PAGES, AHEAD_BYTES) as ahead:
-                while answers := ahead.take(1 if self._pager.alone else TOGETHER_BYTES):
+            with Ahead(self._answers(), lambda answer: answer.weight, AHEAD_PAGES, self._ahead_bytes, self._lane) as ahead:
+                while answers := ahead.take(1 if self._pager.alone else self._lane.part(TOGETHER_BYTES)):
                     pages = [answer.page for answer in answers if answer.page]
                     self.etag = answers[-1].response.headers.get("etag") if pages else self.etag
                     self.unchanged = not pages
@@ -130,7 +135,7 @@ class Reading:
                 if ask is None:
                     return
                 # Pages to come are as large as the last one: those that are fetched early count as those that wait.
-                room = max(1, AHEAD_BYTES // max(1, answer.weight))
+                room = max(1, self._ahead_bytes // max(1, answer.weight))
                 asks = self._pager.ahead(ask, min(connections, room, self._left(pages)))
                 if early and early[0][0] != ask:
                     # A page came short: the places of those after it were wrong.

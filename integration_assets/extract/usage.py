@@ -20,6 +20,7 @@ class Usage:
     throttled  : seconds spent waiting because the API asked for it.
     queued     : seconds spent waiting for a turn under our own limits, a rate or a slot.
     latency    : answers by their duration, body included: upper edge in milliseconds -> how many.
+    whole      : what this is a part of; it counts the same.
     """
 
     requests: int = 0
@@ -29,6 +30,7 @@ class Usage:
     throttled: float = 0.0
     queued: float = 0.0
     latency: Counter[int] = field(default_factory=Counter)
+    whole: Usage | None = field(default=None, repr=False, compare=False)
     _lock: Lock = field(default_factory=Lock, repr=False, compare=False)
 
     def add(
@@ -52,6 +54,16 @@ class Usage:
             self.queued += queued
             if seconds is not None:
                 self.latency[_edge(seconds)] += 1
+        if self.whole is not None:
+            self.whole.add(
+                requests=requests,
+                retries=retries,
+                bytes_=bytes_,
+                wire_bytes=wire_bytes,
+                throttled=throttled,
+                queued=queued,
+                seconds=seconds,
+            )
 
     def snapshot(self) -> Usage:
         """The counts as they are now, apart from this object."""

@@ -149,9 +149,12 @@ class LakeTable:
                     raise self._store.explain(error, "prepare") from error
         raise RescheduleError(f"the table at {self.uri} kept changing while it was prepared", remedy="Sync again later.")
 
-    def writer(self, schema: pa.Schema) -> Writer:
-        """A context that streams rows into the table's folder; commit inside it, or its files are deleted."""
-        return Writer(self._store, schema)
+    def writer(self, schema: pa.Schema, share: int = 1) -> Writer:
+        """A context that streams rows into the table's folder; commit inside it, or its files are deleted.
+
+        share : how many writers work at once in this process.
+        """
+        return Writer(self._store, schema, share)
 
     def commit(
         self,

@@ -45,11 +45,14 @@ class Writer:
     """A context that writes Parquet files of one schema; leaving it without a commit deletes them.
 
     Memory holds at most one row group: 64 Ki rows or 32 MiB. The commit must happen inside the context.
+
+    share : how many writers work at once in this process; a row group is so many times smaller, in bytes.
     """
 
-    def __init__(self, store: Store, schema: pa.Schema) -> None:
+    def __init__(self, store: Store, schema: pa.Schema, share: int = 1) -> None:
         self._store = store
         self._schema = schema.remove_metadata()
+        self._group_bytes = ROW_GROUP_BYTES // share
         self._name = uuid4().hex
         self._waiting: list[pa.Table] = []
         self._rows = self._bytes = 0
@@ -78,7 +81,7 @@ class Writer:
         self._waiting.append(table)
         self._rows += table.num_rows
         self._bytes += table.nbytes
-        if self._rows >= ROW_GROUP_ROWS or self._bytes >= ROW_GROUP_BYTES:
+        if self._rows >= ROW_GROUP_ROWS or self._bytes >= self._group_bytes:
             self._flush()
 
     def write_no_rows(self) -> None:

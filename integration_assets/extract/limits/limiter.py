@@ -41,11 +41,17 @@ _REMEDY = "A later run goes on from the last commit."
 
 
 class _Mine(local):
-    """What one thread knows: its lease's number, whether its turn is a probe, and the end of a pause it waits out by itself."""
+    """What one thread knows.
+
+    number : its lease's; probe: whether its turn is a probe.
+    served : the end of a pause that it waits out by itself.
+    usage  : counts its waiting.
+    """
 
     number = -1
     probe = False
     served = 0.0
+    usage: Usage | None = None
 
 
 class Limiter:
@@ -74,13 +80,15 @@ class Limiter:
         self._closed = Event()
 
     @contextmanager
-    def turn(self) -> Iterator[float]:
+    def turn(self, usage: Usage | None = None) -> Iterator[float]:
         """Hold a turn for one request; yields the seconds that were waited for it.
 
+        usage : counts what is waited; the client's own when None.
         Raises `BreakerOpenError`, `QuotaSpentError`, `LimitsUnavailableError`, and `UpstreamUnavailableError` when the wait
         would be longer than the source's `pool_timeout`; each knows in how many seconds another run is worth it.
         """
         self._mine.probe = False
+        self._mine.usage = usage
         started = monotonic()
         if not self._counted and rules.calm(*self._store.look(self.account), self._limits):
             yield 0.0
@@ -223,7 +231,7 @@ class Limiter:
             seconds += random.uniform(0, min(self._limits.wait_initial, seconds))  # noqa: S311 - no secret
         if seconds >= _WORTH_SAYING[by_api] and self._on_wait:
             self._on_wait(reason, seconds)
-        self._usage.add(throttled=seconds if by_api else 0.0, queued=0.0 if by_api else seconds)
+        (self._mine.usage or self._usage).add(throttled=seconds if by_api else 0.0, queued=0.0 if by_api else seconds)
         self.rest(seconds)
 
     def _refused(self, refusal: rules.Refuse) -> RescheduleError:
