@@ -32,6 +32,21 @@ class Ask:
     token: bool = False
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a page is in its slice: what another run needs to ask for it again and to go on from it.
+
+    at    : its number or offset; its token or whole URL; None for the first page of those that the API links.
+    read, total : records on the pages before it, and how many the API said there are.
+    moved : it was told already that the feed moves.
+    """
+
+    at: int | str | None
+    read: int = 0
+    total: int | None = None
+    moved: bool = False
+
+
 class Pager(ABC):
     """The pages of one slice. `warn` is told what to put on the receipt.
 
@@ -58,6 +73,14 @@ class Pager(ABC):
     def ahead(self, ask: Ask, most: int) -> list[Ask]:  # noqa: ARG002 - as any pager
         """`ask` and the pages that will surely follow it if they are full, `most` together."""
         return [ask]
+
+    def place(self, ask: Ask) -> Place | None:  # noqa: ARG002 - as any pager
+        """Where the page of `ask` is, told before `next` is; None where a slice has no pages to go on from."""
+        return None
+
+    def back_to(self, place: Place) -> Ask:  # noqa: ARG002 - as any pager
+        """Ask for the page that an earlier run was at, as if this one had read those before it."""
+        return self.first()
 
     def saw(self, batch: Batch) -> None:  # noqa: B027 - most pagers need not look
         """Told the rows of each page, or of several neighbours, in order."""
@@ -132,6 +155,14 @@ class _Counted(Pager):
         step = 1 if isinstance(self._paging, PageNumber) else self._stride
         return [self._ask(self._at + step * number) for number in range(pages)]
 
+    def place(self, ask: Ask) -> Place | None:  # noqa: ARG002 - as any pager
+        return Place(self._at, self._read, self._total, self._moved)
+
+    def back_to(self, place: Place) -> Ask:
+        if isinstance(place.at, int):
+            self._at, self._read, self._total, self._moved = place.at, place.read, place.total, place.moved
+        return self._ask(self._at)
+
     def _step(self, page: OpenedPage) -> int:
         """How many records on the next page begins; where that is in doubt, rather too few: they come again, and none is lost."""
         if page.counted or page.fetched == self._size or isinstance(self._paging, PageNumber):
@@ -159,7 +190,7 @@ class _Counted(Pager):
         if self._total_path:
             value = page.value(self._total_path)
             return value if isinstance(value, int) and not isinstance(value, bool) else None
-        return _total(response)
+        return counted_in_header(response)
 
     def saw(self, batch: Batch) -> None:
         if not self._stream.key:
@@ -205,9 +236,23 @@ class _Linked(Pager):
                 remedy="Check the paging's path and parameter; if they are right, ask the API's owner.",
             )
         self._seen.add(digest)
+        return self._ask(place)
+
+    def _ask(self, place: str) -> Ask:
         if isinstance(self._paging, Token):
             return Ask(self._stream.path, {**self._params, self._paging.param: place}, token=True)
         return Ask(place, token=True)
+
+    def place(self, ask: Ask) -> Place | None:
+        if not ask.token:
+            return Place(None)
+        return Place(str(ask.params[self._paging.param]) if isinstance(self._paging, Token) else ask.url)
+
+    def back_to(self, place: Place) -> Ask:
+        if not isinstance(place.at, str):
+            return self.first()
+        self._seen.add(_digest(place.at.encode()))
+        return self._ask(place.at)
 
     def _place(self, response: Response, page: OpenedPage) -> str | None:
         """The next token, or the next page's whole URL; None when there is none."""
@@ -257,7 +302,8 @@ def _digest(data: bytes) -> bytes:
     return blake2b(data, digest_size=12).digest()
 
 
-def _total(response: Response) -> int | None:
+def counted_in_header(response: Response) -> int | None:
+    """How many records a header says there are, in the slice or in all; None where none says so."""
     for name in _TOTALS:
         text = response.headers.get(name, "")
         if text.isascii() and text.isdigit():
