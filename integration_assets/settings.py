@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import operator
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from integration_assets.errors import SecretMissingError, SpecError
 from integration_assets.spec.auth import secret_names
-from integration_assets.spec.source import Source
+from integration_assets.spec.source import Source, Stream
 
 PREFIX = "INTEGRATION_"
 MASK_KEY = "INTEGRATION_MASK_KEY"
@@ -61,6 +62,16 @@ TABLE: tuple[tuple[str, str, str], ...] = (
     ),
     ("INTEGRATION_<SOURCE>_BROKERS", "the source's own", "Other brokers of a source whose events come by Kafka."),
     ("INTEGRATION_<SOURCE>_BASE_URL", "the source's own", "Another address of a source: a proxy, a region, a test server."),
+    (
+        "INTEGRATION_<SOURCE>_<STREAM>_BASE_URL",
+        "the stream's own",
+        "Another address of a stream that has a base_url of its own; needed where the source's is overridden.",
+    ),
+    (
+        "INTEGRATION_<SOURCE>_<STREAM>_CANDIDATE",
+        "the candidate's `active`",
+        "Whether the stream is its candidate: `1` cuts over, `0` goes back.",
+    ),
     ("<SECRET>", "none", "Each secret under the name that its source's spec gives; `integration sources` lists them."),
 )
 """Name, default and meaning of each setting."""
@@ -131,6 +142,43 @@ class Settings:
         name = f"{PREFIX}{source.name.upper()}_BASE_URL"
         base_url = self.environ.get(name)
         return source.with_base_url(base_url) if base_url else source
+
+    def locate_stream(self, source: Source, stream: Stream) -> Source:
+        """The source at the address that this stream of it is asked at. Raises `SpecError`.
+
+        A stream with an address of its own is never asked there while the source is sent elsewhere, to a test server perhaps.
+        """
+        moved, own = f"{PREFIX}{source.name.upper()}_BASE_URL", f"{PREFIX}{source.name.upper()}_{stream.name.upper()}_BASE_URL"
+        if stream.base_url is None:
+            return self.locate(source)
+        if self.environ.get(moved) and not self.environ.get(own):
+            raise SpecError(
+                f"{moved} sends the source elsewhere, and this stream has the base_url {stream.base_url} of its own",
+                source=source.name,
+                stream=stream.name,
+                field="base_url",
+                remedy=f"Set {own} too.",
+            )
+        return source.with_base_url(self.environ.get(own) or stream.base_url)
+
+    def in_force(self, source: Source) -> Source:
+        """The source with those streams cut over to their candidates for which the environment or the spec says so.
+
+        Raises `SpecError` for a variable that is neither 1 nor 0, or of a stream without a candidate.
+        """
+        streams = tuple(
+            stream.candidate.cut_over(stream) if stream.candidate and self._active(source, stream) else stream
+            for stream in source.streams
+        )
+        return source.changed(streams=streams) if any(map(operator.is_not, streams, source.streams)) else source
+
+    def _active(self, source: Source, stream: Stream) -> bool:
+        name = f"{PREFIX}{source.name.upper()}_{stream.name.upper()}_CANDIDATE"
+        value = self.environ.get(name)
+        if value and (stream.candidate is None or value not in {"0", "1"}):
+            what = "the stream has no candidate" if stream.candidate is None else f"{value!r} is neither 1 nor 0"
+            raise SpecError(what, source=source.name, stream=stream.name, field=name, remedy="Unset it, or set it to 1 or 0.")
+        return stream.candidate is not None and (value == "1" if value else stream.candidate.active)
 
     def brokers_of(self, source: Source, own: str) -> str:
         """Where Kafka is for a source: what the environment says, or the source's `own`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import datetime
 from itertools import chain
@@ -19,7 +19,7 @@ from integration_assets.errors import (
     SpecError,
 )
 from integration_assets.extract.limits import open_store
-from integration_assets.extract.opening import client_for
+from integration_assets.extract.opening import Client, client_for
 from integration_assets.ingest import Feed, Job, Watch, ingest
 from integration_assets.land.state import LakeState
 from integration_assets.land.warehouse import MergeResult, Target
@@ -43,29 +43,35 @@ _SECURE = 16
 def open_feeds(
     source: Source, stores: Stores, settings: Settings, streams: Sequence[Stream] | None = None, say: Say | None = None
 ) -> Iterator[list[Feed]]:
-    """Feeds of a source's streams that share one client. Checks spec, contracts and lake before any request is spent.
+    """Feeds of a source's streams that share one client an address. Checks spec, contracts and lake before any request is spent.
 
-    say : told why and how long before each wait for the API.
+    streams : as they are to be asked; all, cut over as the settings say, when None.
+    say     : told why and how long before each wait for the API.
     """
-    located = settings.locate(source)
-    chosen = located.streams if streams is None else streams
-    contracts = {stream.name: check_stream(located, stream) for stream in chosen}
-    masks = {name: masking(located, name, contract, settings) for name, contract in contracts.items()}
+    chosen = settings.in_force(source).streams if streams is None else streams
+    located = {stream.name: settings.locate_stream(source, stream) for stream in chosen}
+    contracts = {stream.name: check_stream(source, stream) for stream in chosen}
+    masks = {name: masking(source, name, contract, settings) for name, contract in contracts.items()}
     stores.check()
 
     def waiting(reason: str, seconds: float) -> None:
         if say:
-            say(f"{located.name}: {reason}; trying again in {seconds:,.1f} s")
+            say(f"{source.name}: {reason}; trying again in {seconds:,.1f} s")
 
-    secrets = settings.secrets_for(located)
-    with open_store(settings.limits_uri) as limits, client_for(located, secrets, waiting, limits) as client:
+    secrets = settings.secrets_for(source)
+    with open_store(settings.limits_uri) as limits, ExitStack() as stack:
+        addresses = {one.base_url: one for one in located.values()}
+        clients: dict[str, Client] = {}
+        for url, one in addresses.items():
+            clients[url] = client_for(one, secrets, waiting, limits)
+            stack.enter_context(clients[url])
         yield [
             Feed(
-                located,
+                located[stream.name],
                 stream,
                 contracts[stream.name],
-                client,
-                stores.table(located, stream),
+                clients[located[stream.name].base_url],
+                stores.table(source, stream),
                 stores.quarantine,
                 masks[stream.name],
             )

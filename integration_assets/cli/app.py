@@ -46,7 +46,8 @@ def sources(context: typer.Context) -> None:
     if context.invoked_subcommand is None:
         from integration_assets.cli.report import sources_table
 
-        out.print(sources_table(load_sources(), Settings.from_environ()))
+        settings = Settings.from_environ()
+        out.print(sources_table(map(settings.in_force, load_sources()), settings))
 
 
 @sources_app.command("check")
@@ -89,8 +90,9 @@ def status(name: Annotated[str | None, typer.Argument(help="SOURCE or SOURCE.STR
     """Show each stream's watermark, frontier, gaps and last receipt, and how far the warehouse follows."""
     from integration_assets.cli.status import show_status
 
-    chosen = [_named(name)] if name else [(source, source.streams) for source in load_sources()]
-    show_status(chosen, Settings.from_environ(), out)
+    settings = Settings.from_environ()
+    chosen = [_named(name)] if name else [(source, source.streams) for source in map(settings.in_force, load_sources())]
+    show_status(chosen, settings, out)
 
 
 @app.command()
@@ -149,5 +151,5 @@ def main() -> None:
 def _named(name: str) -> tuple[Source, tuple[Stream, ...]]:
     """`SOURCE` or `SOURCE.STREAM` as the source and the streams that are meant."""
     source_name, _, stream_name = name.partition(".")
-    source = load_source(source_name)
+    source = Settings.from_environ().in_force(load_source(source_name))
     return source, (source.stream(stream_name),) if stream_name else source.streams

@@ -187,7 +187,7 @@ def refetch(
 def _named(name: str) -> tuple[Source, Stream]:
     """`SOURCE.STREAM`. Raises `SpecError` that lists the streams where none is named."""
     source_name, _, stream_name = name.partition(".")
-    source = load_source(source_name)
+    source = Settings.from_environ().in_force(load_source(source_name))
     if not stream_name:
         names = ", ".join(f"{source.name}.{stream.name}" for stream in source.streams)
         raise SpecError("each stream has a quarantine of its own", source=source.name, remedy=f"Name one: {names}.")

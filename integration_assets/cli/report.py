@@ -29,7 +29,7 @@ def sources_table(sources: Iterable[Source], settings: Settings) -> Table:
         needed = [f"{name} ({'set' if settings.environ.get(name) else 'not set'})" for name in names]
         for stream in source.streams:
             lines = {
-                "reads": f"{settings.locate(source).base_url}{stream.path}",
+                "reads": f"{settings.locate_stream(source, stream).base_url}{stream.path}",
                 "cursor": stream.cursor.field if stream.cursor else "none: always pulled whole",
                 "partitions": f"by {stream.partitions.every}" if stream.partitions else "none",
                 **({"tenants": _tenants(stream)} if stream.tenants else {}),

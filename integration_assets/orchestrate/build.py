@@ -17,6 +17,7 @@ from integration_assets.orchestrate.resources import StoresResource
 from integration_assets.orchestrate.sensors import alerts_sensor, source_sensors
 from integration_assets.orchestrate.specs import api_spec
 from integration_assets.orchestrate.standing import standing_checks, standing_schedule
+from integration_assets.settings import Settings
 from integration_assets.spec.source import Source
 
 
@@ -24,8 +25,10 @@ def build(sources: Sequence[Source], resources: Mapping[str, object] | None = No
     """Assets, checks, jobs, schedules and resources of `sources`. Touches no network, no bucket and no secret.
 
     resources : replaces those of the embedded default, by name: `stores`.
+    A stream is its candidate where the spec or the environment says so.
     Raises `SpecError` naming source, stream and field for a description that cannot be loaded.
     """
+    sources = [*map(Settings.from_environ().in_force, sources)]
     jobs = [job for source in sources for job in sync_jobs(source)]
     schedules = [schedule for schedule in map(nightly, jobs) if schedule is not None]
     standing = standing_schedule(sources)

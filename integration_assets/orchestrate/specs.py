@@ -122,7 +122,7 @@ def _described(source: Source, stream: Stream, table: str) -> str:
 def _metadata(source: Source, stream: Stream) -> dict[str, dg.MetadataValue[Any]]:
     cursor = stream.cursor
     found: dict[str, dg.MetadataValue[Any]] = {
-        "endpoint": dg.MetadataValue.url(source.base_url.rstrip("/") + "/" + stream.path.lstrip("/")),
+        "endpoint": dg.MetadataValue.url((stream.base_url or source.base_url).rstrip("/") + "/" + stream.path.lstrip("/")),
         "disposition": dg.MetadataValue.text(stream.disposition),
         "contract": dg.MetadataValue.text(stream.contract_name),
     }

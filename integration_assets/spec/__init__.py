@@ -4,6 +4,7 @@
 """
 
 from integration_assets.spec.auth import ApiKeyHeader, ApiKeyQuery, Auth, Basic, Bearer, NoAuth
+from integration_assets.spec.candidate import Candidate, Tolerance
 from integration_assets.spec.cursor import Cursor, Slice
 from integration_assets.spec.events import Events, GitHub, Hmac, Kafka, PubSub, Shopify, Slack, StandardWebhooks, Stripe, Webhook
 from integration_assets.spec.files import Files
@@ -15,6 +16,7 @@ from integration_assets.spec.partitions import Partitions
 from integration_assets.spec.probe import ConditionalProbe, Probe, ValueProbe
 from integration_assets.spec.receipt import Receipt
 from integration_assets.spec.source import Source, Stream, Tombstone
+from integration_assets.spec.sweep import Sweep
 from integration_assets.spec.tenants import Listing, Tenants
 
 __all__ = [
@@ -24,6 +26,7 @@ __all__ = [
     "Basic",
     "Bearer",
     "Breaker",
+    "Candidate",
     "ConditionalProbe",
     "Csv",
     "Cursor",
@@ -56,8 +59,10 @@ __all__ = [
     "StandardWebhooks",
     "Stream",
     "Stripe",
+    "Sweep",
     "Tenants",
     "Token",
+    "Tolerance",
     "Tombstone",
     "ValueProbe",
     "Webhook",

@@ -13,6 +13,7 @@ from pydantic import Field, JsonValue, model_validator
 from integration_assets.errors import SpecError
 from integration_assets.spec.auth import Auth, NoAuth
 from integration_assets.spec.base import Spec
+from integration_assets.spec.candidate import Candidate, ContractName, check_candidate
 from integration_assets.spec.cursor import Cursor, CursorValue
 from integration_assets.spec.events import Events
 from integration_assets.spec.files import SCHEMES, Files, check_file_source, check_file_stream
@@ -23,18 +24,12 @@ from integration_assets.spec.limits import Limits as Limits  # noqa: PLC0414 - i
 from integration_assets.spec.paging import NextLink, Paging, Single, Token
 from integration_assets.spec.partitions import Partitions
 from integration_assets.spec.probe import Probe
+from integration_assets.spec.sweep import Sweep, check_sweep
 from integration_assets.spec.tenants import Tenants, check_asking, check_listings
+from integration_assets.spec.tombstone import Tombstone as Tombstone  # noqa: PLC0414 - its old place
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 Disposition = Literal["append", "merge", "replace", "history"]
-ContractName = Annotated[str, Field(pattern=r"^[\w.]+:\w+$")]
-
-
-class Tombstone(Spec):
-    """How the API says that a record is gone: the field at `path` equals `value`. Such a record needs only key and cursor."""
-
-    path: str
-    value: str | bool | int = True
 
 
 class Stream(Spec):
@@ -42,6 +37,8 @@ class Stream(Spec):
 
     name       : the table's: small letters, digits and underscores.
     path       : endpoint, relative to the source's base_url.
+    base_url   : another address of the API than the source's, for this stream alone; a version's, for example.
+                 INTEGRATION_<SOURCE>_<STREAM>_BASE_URL overrides it.
     contract   : `package.module:Model`, a pandera DataFrameModel that is imported only when data flows; or the columns
                  themselves, as an `InlineContract`.
     key        : the columns that name a record; needed for merge and history.
@@ -62,8 +59,10 @@ class Stream(Spec):
                  limit when None.
     files      : the pages are files in a folder or a bucket.
     probe      : how to see with one request whether the stream has something new; the source's own when None.
+    sweep      : the full list of keys that is held against the table now and then, to find what the API only stops listing.
     conditional : remember the ETag and ask with If-None-Match; for small full snapshots.
     freshness  : how old the stream may become; the source's schedule decides when None.
+    candidate  : the API's or the contract's next version, which a shadow run compares and a flag puts in this one's place.
     description : what a row is, for the catalogue.
     docs_url   : where the API describes the endpoint.
     """
@@ -93,6 +92,9 @@ class Stream(Spec):
     files: Files | None = None
     probe: Probe | None = None
     freshness: Freshness | None = None
+    sweep: Sweep | None = None
+    base_url: str | None = None
+    candidate: Candidate | None = None
     description: str = ""
     docs_url: str | None = None
 
@@ -115,8 +117,13 @@ class Stream(Spec):
             )
         if isinstance(self.contract, InlineContract):
             self._check_columns(self.contract)
+        if self.base_url and (self.files or self.probe):
+            setting = "files" if self.files else "probe"
+            raise self._wrong("base_url", f"{setting} is asked at the source's own address", f"Drop base_url or {setting}.")
         check_asking(self)
         check_file_stream(self)
+        check_sweep(self)
+        check_candidate(self)
         return self
 
     def _check_disposition(self) -> None:
@@ -210,16 +217,12 @@ class Source(Spec):
 
     @model_validator(mode="after")
     def _consistent(self) -> Source:
-        url = urlsplit(self.base_url)
-        check_file_source(self, url.scheme)
-        of_files = url.scheme in SCHEMES and bool(url.path if url.scheme == "file" else url.netloc)
-        of_api = url.scheme in {"http", "https"} and bool(url.hostname)
-        if not (of_files or of_api) or url.username or url.query:
-            raise self._wrong(
-                "base_url", f"{url.scheme}://{url.hostname} is no base URL", "Give https://host/path, no credentials in it."
-            )
-        if url.scheme == "http" and not isinstance(self.auth, NoAuth) and url.hostname not in {"localhost", "127.0.0.1", "::1"}:
-            raise self._wrong("base_url", "a credential would travel in clear text", "Use https.")
+        check_file_source(self, urlsplit(self.base_url).scheme)
+        self._check_address(self.base_url)
+        for stream in self.streams:
+            for address in (stream.base_url, stream.candidate.base_url if stream.candidate else None):
+                if address is not None:
+                    self._check_address(address, stream)
         names = [stream.name for stream in self.streams]
         for name in names:
             if names.count(name) > 1:
@@ -249,6 +252,18 @@ class Source(Spec):
                     field="events.streams",
                     remedy="Name the stream's key, or leave it to the schedule.",
                 )
+
+    def _check_address(self, address: str, stream: Stream | None = None) -> None:
+        """What a base URL must be: the source's, or the one that a stream has of its own."""
+        url = urlsplit(address)
+        of_files = stream is None and url.scheme in SCHEMES and bool(url.path if url.scheme == "file" else url.netloc)
+        of_api = url.scheme in {"http", "https"} and bool(url.hostname)
+        whose = stream.name if stream else None
+        if not (of_files or of_api) or url.username or url.query:
+            what = f"{url.scheme}://{url.hostname} is no base URL"
+            raise self._wrong("base_url", what, "Give https://host/path, no credentials in it.").at(stream=whose)
+        if url.scheme == "http" and not isinstance(self.auth, NoAuth) and url.hostname not in {"localhost", "127.0.0.1", "::1"}:
+            raise self._wrong("base_url", "a credential would travel in clear text", "Use https.").at(stream=whose)
 
     def _wrong(self, field: str, what: str, remedy: str) -> SpecError:
         return SpecError(what, source=self.name, field=field, remedy=remedy)
