@@ -11,7 +11,7 @@
     │   ├── AccessDeniedError       ├── PagingError         ├── LakeNewerThanContractError
     │   ├── UnknownHostError        ├── CrossHostError      └── WarehouseError
     │   ├── RejectThresholdError    ├── LimitExceededError
-    │   └── LimitsStoreError
+    │   ├── SweepRefusedError       └── LimitsStoreError
     └── ReplanError          plan again: what the run was planned on is no longer so
         ├── SliceTakenError         another run committed the slice first
         └── PageTokenExpiredError   the API aged the token out: the slice starts again
@@ -176,6 +176,10 @@ class RejectThresholdError(HumanNeededError):
     rejected: int = 0
     records: int = 0
     reasons: tuple[str, ...] = ()
+
+
+class SweepRefusedError(HumanNeededError):
+    """A sweep's list of keys looked incomplete, or would have deleted more than is allowed; nothing was deleted."""
 
 
 class LakeError(HumanNeededError):

@@ -8,7 +8,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 REPLAYED = "replayed"
-OUTCOMES = ("committed", "unchanged", "empty", "taken", "dry-run", REPLAYED)
+SWEPT = "swept"
+NO_SLICE = frozenset({REPLAYED, SWEPT})
+"""Outcomes of commits that pulled no slice, finish none and clash with none that is pulled."""
+OUTCOMES = ("committed", "unchanged", "empty", "taken", "dry-run", REPLAYED, SWEPT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +20,7 @@ class Receipt:
 
     outcome   : `committed` (rows landed), `empty` (nothing new, the frontier may have moved), `unchanged` (the API said
                 304, or the same snapshot again), `taken` (another run committed the slice first), `dry-run`, or `replayed`
-                (records from quarantine landed, which finishes no slice).
+                (records from quarantine landed, which finishes no slice), or `swept` (a sweep's findings landed).
     slice     : `[start, end]` as JSON; timestamps as ISO 8601 text, None is open.
     tenant    : whose slice it is, where the stream has tenants; the watermarks are then that tenant's.
     watermark_before, watermark_after : the stream's contiguous frontier around this commit.
@@ -31,6 +34,7 @@ class Receipt:
     seconds   : wall time; throttled: seconds of it spent waiting as the API asked.
     queued    : seconds that requests waited for a turn under our own limits (rate, slots, quota) before they were sent, summed
                 over the connections that waited at once. The rest of `seconds` is the API's, the wire's and our own work.
+    sweep     : the account of the sweep, a `SweepReceipt` as JSON; empty for any other commit.
     mask_key  : the name of the key that masked columns were hashed with; empty where none were.
     version   : the lake's version this receipt is in; None when nothing was committed.
     """
@@ -71,6 +75,7 @@ class Receipt:
     endpoint: str = ""
     etag: str | None = None
     content_hash: str | None = None
+    sweep: Mapping[str, Any] = field(default_factory=dict)
     mask_key: str = ""
     version: int | None = None
 
