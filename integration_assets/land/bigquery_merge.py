@@ -135,7 +135,7 @@ def _gone(merge: Merge) -> str:
     After the live rows, so that a record that came and went within one merge keeps its values, as in two merges.
     """
     target = merge.target
-    changed = {DELETED_AT: deleted_at(target), EXTRACTED_AT: f"_s.{EXTRACTED_AT}", RUN_ID: f"_s.{RUN_ID}"}
+    changed = {DELETED_AT: deleted_at(merge), EXTRACTED_AT: f"_s.{EXTRACTED_AT}", RUN_ID: f"_s.{RUN_ID}"}
     if target.version and target.version not in target.key:
         changed[target.version] = f"_s.{quote(target.version)}"
     inserted = {name: f"_s.{quote(name)}" for name in target.key} | changed

@@ -12,7 +12,7 @@ from google.cloud.bigquery import SchemaField
 from integration_assets.land.bigquery_tables import Names, partition_column, quote
 from integration_assets.land.bigquery_types import spelled
 from integration_assets.land.merging import Plan
-from integration_assets.land.warehouse import DELETED, DELETED_AT, EXTRACTED_AT, Target
+from integration_assets.land.warehouse import DELETED, DELETED_AT, EXTRACTED_AT, SWEPT_AT, Target
 
 # Aliases and variables begin with an underscore, as no column of a contract does: a column would hide them.
 
@@ -117,7 +117,7 @@ def day(merge: Merge, by: str, expression: str) -> str:
 def value(merge: Merge, name: str, *, tombstones: bool = False) -> str:
     """What the staged row `_s` puts into a column. `tombstones`: it may be one."""
     if name == DELETED_AT:
-        return f"IF(_s.{DELETED}, {deleted_at(merge.target)}, NULL)" if tombstones else "CAST(NULL AS TIMESTAMP)"
+        return f"IF(_s.{DELETED}, {deleted_at(merge)}, NULL)" if tombstones else "CAST(NULL AS TIMESTAMP)"
     column = f"_s.{quote(name)}"
     # A number that no FLOAT64 holds exactly is rounded in the table; the lake has its digits.
     return f"PARSE_JSON({column}, wide_number_mode => 'round')" if name in merge.target.json else column
@@ -129,9 +129,10 @@ def deleted_when(target: Target, version: str, pulled: str) -> str:
     return f"CAST({version} AS TIMESTAMP)" if timed else pulled
 
 
-def deleted_at(target: Target) -> str:
-    """The same of the staged row `_s`."""
-    return deleted_when(target, f"_s.{quote(target.version or EXTRACTED_AT)}", f"_s.{EXTRACTED_AT}")
+def deleted_at(merge: Merge) -> str:
+    """The same of the staged row `_s`; what a sweep found went when the sweep began."""
+    said = deleted_when(merge.target, f"_s.{quote(merge.target.version or EXTRACTED_AT)}", f"_s.{EXTRACTED_AT}")
+    return f"COALESCE(_s.{SWEPT_AT}, {said})" if SWEPT_AT in merge.plan.schema.names else said
 
 
 def listed(names: Iterable[str]) -> str:

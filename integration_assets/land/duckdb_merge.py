@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from integration_assets.land.duckdb_tables import columns, first, qualified, quote
 from integration_assets.land.merging import Changes
-from integration_assets.land.warehouse import DELETED, DELETED_AT, EXTRACTED_AT, RUN_ID, Target
+from integration_assets.land.warehouse import DELETED, DELETED_AT, EXTRACTED_AT, RUN_ID, SWEPT_AT, Target
 
 STAGED = "temp.main._staged"  # no stream can be named so
 CHOSEN = "temp.main._chosen"
@@ -29,6 +29,8 @@ def stage(con: duckdb.DuckDBPyConnection, batches: Iterable[pa.RecordBatch], sch
 
 
 def _numbered(table: pa.Table, start: int) -> pa.Table:
+    if SWEPT_AT not in table.column_names:
+        table = table.append_column(SWEPT_AT, pa.nulls(table.num_rows, pa.timestamp("us", "UTC")))
     return table.append_column(ARRIVAL, pa.array(np.arange(start, start + table.num_rows, dtype=np.int64)))
 
 
@@ -163,7 +165,8 @@ def deleted_when(target: Target, version: str, pulled: str) -> str:
 
 
 def _deleted_at(target: Target) -> str:
-    return deleted_when(target, f"s.{quote(target.version or EXTRACTED_AT)}", f"s.{EXTRACTED_AT}")
+    said = deleted_when(target, f"s.{quote(target.version or EXTRACTED_AT)}", f"s.{EXTRACTED_AT}")
+    return f"coalesce(s.{SWEPT_AT}, {said})"
 
 
 def newest(of: Iterable[str], by: Iterable[str]) -> str:

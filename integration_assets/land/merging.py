@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from integration_assets.errors import WarehouseError
 from integration_assets.land.store import VersionsGoneError
-from integration_assets.land.warehouse import DELETED, EXTRACTED_AT, RUN_ID, Target
+from integration_assets.land.warehouse import DELETED, EXTRACTED_AT, RUN_ID, SWEPT_AT, Target
 
 if TYPE_CHECKING:
     from integration_assets.land.lake import LakeFile, LakeTable
@@ -132,4 +132,6 @@ def staged_schema(target: Target, lake_table: LakeTable) -> pa.Schema:
             field=missing[0],
             remedy="Sync the stream with this code first; that adds the contract's columns to the lake.",
         )
-    return pa.schema([schema.field(name) for name in names])
+    # Of a stream that was ever swept, whether or not it still is.
+    swept = [SWEPT_AT] if SWEPT_AT in schema.names else []
+    return pa.schema([schema.field(name) for name in [*names, *swept]])

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 DELETED = "_deleted"
 """In the lake: whether the row is a tombstone."""
+SWEPT_AT = "_swept_at"
+"""In the lake, of streams that were swept: when the sweep that landed the row began; null for a row that was pulled."""
 DELETED_AT = "_deleted_at"
 EXTRACTED_AT = "_extracted_at"
 RUN_ID = "_run_id"
@@ -43,7 +45,8 @@ class Target:
     descriptions    : column comments by name.
     version         : the column that orders a record's versions; None orders by the time of extraction.
     disposition     : `append`, `merge`, `replace` or `history`. A view `<stream>_current` shows a history's current rows.
-    tombstones      : the API says when a record is gone; a view `<stream>_live` then shows those that are not.
+    tombstones      : the API says when a record is gone, or a sweep finds out; a view `<stream>_live` then shows those that are
+                      not.
     json            : columns that hold JSON text.
     contract_hash   : the contract's; labels the table where the warehouse has labels.
     partition_by    : a date or timestamp column whose days the table is partitioned by, where the warehouse has partitions;
