@@ -16,7 +16,7 @@ from integration_assets.land.state import ONCE, Entry, LakeState, entries, newer
 from integration_assets.land.store import Store
 from integration_assets.land.writer import DataFile
 from integration_assets.spec.cursor import CursorValue, Slice, finish, watermark
-from integration_assets.spec.receipt import REPLAYED, Receipt
+from integration_assets.spec.receipt import NO_SLICE, SWEPT, Receipt
 
 _TRIES = 30
 _LONGEST_PAUSE = 1.0
@@ -84,8 +84,8 @@ def _write(table: DeltaTable, state: LakeState, proposal: Proposal) -> None:
     tenant = proposal.receipt.tenant
     mark = watermark(finished, proposal.origin, tenant)
     # Records that are landed once more say nothing of what the API has now: its ETag stays as it is.
-    replayed = proposal.receipt.outcome == REPLAYED
-    etag, content = (state.etag, state.content_hash) if replayed else (proposal.etag, proposal.content_hash)
+    apart = proposal.receipt.outcome in NO_SLICE
+    etag, content = (state.etag, state.content_hash) if apart else (proposal.etag, proposal.content_hash)
     receipt = replace(
         proposal.receipt,
         watermark_before=Slice(watermark(state.finished, proposal.origin, tenant)).to_json()[0],
@@ -140,9 +140,12 @@ def _landed(store: Store, after: int, name: str) -> Receipt | None:
 def _clash(winner: Receipt, proposal: Proposal) -> bool:
     """Whether another run's receipt covers some of our slice. Snapshots, which have no slice, clash with all of their tenant.
 
-    Replayed records are of no slice: what keeps them from landing twice are their names.
+    Replayed records are of no slice: what keeps them from landing twice are their names. A sweep's findings are of no slice
+    either, but they were made of what the lake had: whatever landed of their tenant since then may contradict them.
     """
-    if REPLAYED in {winner.outcome, proposal.receipt.outcome}:
+    if proposal.receipt.outcome == SWEPT:
+        return winner.tenant == proposal.receipt.tenant
+    if NO_SLICE & {winner.outcome, proposal.receipt.outcome}:
         return False
     if winner.tenant != proposal.receipt.tenant:
         return False

@@ -20,6 +20,7 @@ from integration_assets.land.pinned import PinnedStore
 from integration_assets.land.reading import LakeFile
 from integration_assets.land.state import LakeState, carry, entries, read_state
 from integration_assets.land.store import Store, VersionsGoneError
+from integration_assets.land.warehouse import SWEPT_AT
 from integration_assets.land.writer import DataFile, Writer, skipping_columns
 from integration_assets.spec.cursor import CursorValue, Slice
 from integration_assets.spec.receipt import Receipt
@@ -318,7 +319,7 @@ class LakeTable:
         """The fields that the table lacks. Raises when the table has others than `wanted`, or of other types."""
         there = {field.name: field for field in table.schema().fields}
         known = {field.name for field in wanted.fields}
-        extra = [name for name in there if name not in known]
+        extra = [name for name in there if name not in known and name != SWEPT_AT]
         if extra:
             raise LakeNewerThanContractError(
                 f"the table at {self.uri} has columns that this code's contract does not know: {', '.join(extra)}",
