@@ -89,6 +89,7 @@ class FileReading:
 
     unchanged = False
     etag: str | None = None
+    moved = 0
 
     def __init__(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
@@ -11,6 +11,7 @@ from urllib.parse import urljoin
 
 from integration_assets.errors import PagingError, ResponseError
 from integration_assets.extract.client import Response
+from integration_assets.extract.moving import Moves
 from integration_assets.extract.page import OpenedPage
 from integration_assets.extract.plan import ABSENT
 from integration_assets.spec.contract import parse_path
@@ -48,19 +49,20 @@ class Place:
 
 
 class Pager(ABC):
-    """The pages of one slice. `warn` is told what to put on the receipt.
+    """The pages of one slice.
 
     alone             : its pages are decoded one by one, since neighbours are compared.
     past_a_short_page : the last page was numbered and short, so that the next one need not exist.
+    moves             : what the pages say of a list that moved, where one can.
     """
 
     alone = False
     past_a_short_page = False
+    moves: Moves | None = None
 
-    def __init__(self, stream: Stream, params: Params, warn: Callable[[str], None]) -> None:
+    def __init__(self, stream: Stream, params: Params) -> None:
         self._stream = stream
         self._params = params
-        self._warn = warn
 
     def first(self) -> Ask:
         """The first page."""
@@ -82,8 +84,8 @@ class Pager(ABC):
         """Ask for the page that an earlier run was at, as if this one had read those before it."""
         return self.first()
 
-    def saw(self, batch: Batch) -> None:  # noqa: B027 - most pagers need not look
-        """Told the rows of each page, or of several neighbours, in order."""
+    def saw(self, batch: Batch, response: Response, page: OpenedPage) -> None:  # noqa: B027 - most pagers need not look
+        """Told the rows of each page of one that is `alone`, in order, by another thread than the one that asks `next`."""
 
 
 class _Single(Pager):
@@ -99,45 +101,53 @@ class _Counted(Pager):
 
     alone = True
 
-    def __init__(self, stream: Stream, params: Params, warn: Callable[[str], None], paging: PageNumber | Offset) -> None:
-        super().__init__(stream, params, warn)
+    def __init__(self, stream: Stream, params: Params, paging: PageNumber | Offset) -> None:
+        super().__init__(stream, params)
         self._paging = paging
         self._size = paging.size if isinstance(paging, PageNumber) else paging.limit
         self._at = paging.first
         self._read = 0
-        self._stride = self._size
+        self._overlap = paging.overlap if isinstance(paging, Offset) else 0
+        self._stride = self._size - self._overlap
         self._last_page = b""
-        self._last_keys: set[tuple[object, ...]] = set()
         self._total: int | None = None
         self._total_path = parse_path(paging.total_path) if paging.total_path else None
-        self._moved = False
+        self._doubtful = False
+        self.moves: Moves = Moves(stream, self._overlap)
 
     def first(self) -> Ask:
         return self._ask(self._at)
 
     def _ask(self, at: int) -> Ask:
         paging = self._paging
-        own: dict[str, int] = {paging.param: at}
+        own: dict[str, int] = {paging.param: at - self._shared(at)}
         size_param = paging.size_param if isinstance(paging, PageNumber) else paging.limit_param
         if size_param:
             own[size_param] = self._size
         return Ask(self._stream.path, {**self._params, **own})
 
+    def _shared(self, at: int) -> int:
+        """How many records of the page before, if there is one, the page at `at` begins with."""
+        return min(self._overlap, at - self._paging.first)
+
     def next(self, response: Response, page: OpenedPage) -> Ask | None:
-        fetched = page.fetched
-        self._count(response, page)
+        fetched, shared = page.fetched, self._shared(self._at)
+        before, total = self._total, self._counted(response, page)
+        self._total = total or before  # past its end an API may count 0, or not at all
         uncounted = self._total is None or self._read + fetched >= self._total
         self.past_a_short_page = isinstance(self._paging, PageNumber) and fetched < self._size and page.counted and uncounted
-        if not fetched:
+        if fetched <= shared:
             self._all_read()
             return None
-        self._stride = step = self._step(page)
+        step = max(1, self._step(page) - shared)
+        self._stride = max(1, step + shared - self._overlap)
         self._read += step
         if fetched < self._size and page.counted and self._total is not None and self._read >= self._total:
             return None
         # Not the body: an API that ignores the parameter may number its answers.
         digest = _digest(page.text())
-        if digest == self._last_page:
+        grown = total is not None and before is not None and total > before  # by a page or more, so that one comes again
+        if digest == self._last_page and not grown:
             raise PagingError(
                 f"the page at {self._paging.param}={self._at} is the one before it again",
                 field="paging",
@@ -156,11 +166,12 @@ class _Counted(Pager):
         return [self._ask(self._at + step * number) for number in range(pages)]
 
     def place(self, ask: Ask) -> Place | None:  # noqa: ARG002 - as any pager
-        return Place(self._at, self._read, self._total, self._moved)
+        return Place(self._at, self._read, self._total, bool(self.moves.signs))
 
     def back_to(self, place: Place) -> Ask:
         if isinstance(place.at, int):
-            self._at, self._read, self._total, self._moved = place.at, place.read, place.total, place.moved
+            self._at, self._read, self._total = place.at, place.read, place.total
+            self.moves.go_on(place.total, moved=place.moved)
         return self._ask(self._at)
 
     def _step(self, page: OpenedPage) -> int:
@@ -177,14 +188,6 @@ class _Counted(Pager):
                 remedy=f"Check the paging: the API may not count from {self._paging.first}, or not allow {self._size:,} a page.",
             )
 
-    def _count(self, response: Response, page: OpenedPage) -> None:
-        """A feed that changes while it is read by number skips and repeats records: say so once."""
-        before, total = self._total, self._counted(response, page)
-        if total:  # past its end an API may count 0, or not at all
-            self._total = total
-            if before is not None and before != total:
-                self._say(f"the API's count went from {before:,} to {total:,}")
-
     def _counted(self, response: Response, page: OpenedPage) -> int | None:
         """How many records the API says there are, in the body or in a header."""
         if self._total_path:
@@ -192,28 +195,18 @@ class _Counted(Pager):
             return value if isinstance(value, int) and not isinstance(value, bool) else None
         return counted_in_header(response)
 
-    def saw(self, batch: Batch) -> None:
-        if not self._stream.key:
-            return
-        keys = set(zip(*(batch.table.column(name).to_pylist() for name in self._stream.key), strict=True))
-        if again := len(keys & self._last_keys):
-            self._say(f"{again:,} records of one page came again on the next")
-        self._last_keys = keys
-
-    def _say(self, what: str) -> None:
-        if not self._moved:
-            self._moved = True
-            remedy = "records may be missing; read by the cursor or a page token if the API has them"
-            self._warn(f"feed moved while it was read by offset: {what}; {remedy}")
+    def saw(self, batch: Batch, response: Response, page: OpenedPage) -> None:
+        self.moves.page(batch, self._counted(response, page), doubled=self._doubtful)
+        self._doubtful = self._step(page) != page.fetched
 
 
 class _Linked(Pager):
     """Page tokens and next links: ends when the API names no next one."""
 
-    def __init__(self, stream: Stream, params: Params, warn: Callable[[str], None], paging: Token | NextLink) -> None:
+    def __init__(self, stream: Stream, params: Params, paging: Token | NextLink) -> None:
         if paging.size_param:
             params = {**params, paging.size_param: paging.size}
-        super().__init__(stream, params, warn)
+        super().__init__(stream, params)
         self._paging = paging
         self._path = parse_path(paging.path) if paging.path else None
         self._seen: set[bytes] = set()
@@ -273,15 +266,15 @@ class _Linked(Pager):
         return value if isinstance(self._paging, Token) else urljoin(response.url, value)
 
 
-def pager_for(stream: Stream, params: Params, warn: Callable[[str], None]) -> Pager:
+def pager_for(stream: Stream, params: Params) -> Pager:
     """The pager of one slice, `params` being the query without paging."""
     match stream.paging:
         case Single():
-            return _Single(stream, params, warn)
+            return _Single(stream, params)
         case PageNumber() | Offset() as paging:
-            return _Counted(stream, params, warn, paging)
+            return _Counted(stream, params, paging)
         case Token() | NextLink() as paging:
-            return _Linked(stream, params, warn, paging)
+            return _Linked(stream, params, paging)
 
 
 def posted(body: Mapping[str, Any], params: Params) -> dict[str, Any]:

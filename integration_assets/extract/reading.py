@@ -7,12 +7,14 @@ from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 
 from integration_assets.errors import IntegrationError, LimitExceededError, ResponseError
 from integration_assets.extract.ahead import Ahead
 from integration_assets.extract.client import Response, SourceClient
 from integration_assets.extract.decode import BrokenBodyError, OpenedPage, decoder_for, no_records
 from integration_assets.extract.lane import Lane
+from integration_assets.extract.moving import told
 from integration_assets.extract.paging import Ask, Params, pager_for, posted
 from integration_assets.spec.contract import Contract
 from integration_assets.spec.cursor import Slice
@@ -56,8 +58,10 @@ class Reading:
     max_pages : stop quietly after so many pages; None reads on, up to the source's limit.
     lane      : this slice's place beside others that are read at once.
 
-    While it is read: `pages` so far, `drift` against the contract, `unchanged` after a 304, the answer's `etag`,
-    `warnings` for the receipt.
+    A list that is read by number and moves meanwhile is read a second time, where records have a key.
+
+    While it is read: `pages` so far, `drift` against the contract, `unchanged` after a 304, the answer's `etag`, `moved` as
+    its own docstring says, `warnings` for the receipt.
     """
 
     def __init__(
@@ -87,29 +91,46 @@ class Reading:
         self._personal = contract.personal
         self._decoder = decoder_for(source, stream, contract, slice_.tenant)
         params: Params = {**stream.params, **(stream.cursor.query(slice_) if stream.cursor else {})}
-        self._pager = pager_for(stream, params, self.warnings.append)
+        self._pager_of = partial(pager_for, stream, params)
+        self._pager = self._pager_of()
 
     def __iter__(self) -> Iterator[Batch]:
         """Raises what `SourceClient.get` raises, and `PagingError`, `LimitExceededError` and `ResponseError` of its own."""
         try:
-            with Ahead(self._answers(), lambda answer: answer.weight, AHEAD_PAGES, self._ahead_bytes, self._lane) as ahead:
-                while answers := ahead.take(1 if self._pager.alone else self._lane.part(TOGETHER_BYTES)):
-                    pages = [answer.page for answer in answers if answer.page]
-                    self.etag = answers[-1].response.headers.get("etag") if pages else self.etag
-                    self.unchanged = not pages
-                    if pages:
-                        yield self._decoded(pages)
+            yield from self._batches()
+            first = self._pager.moves
+            if first and first.signs and self._stream.key and self._max_pages is None:
+                # What the first time showed and the second does not was visible too. Without a key all of it would be doubled.
+                self._pager = self._pager_of()
+                yield from self._batches()
+            if first and first.signs:
+                self.warnings.append(told(self._stream.paging.kind, first, self._pager.moves))
         except IntegrationError as error:
             error.at(self._source.name, self._stream.name)
             raise
 
-    def _decoded(self, pages: Sequence[OpenedPage]) -> Batch:
+    @property
+    def moved(self) -> int:
+        """Pages at which records may have been passed over, because the list moved, the last time that it was read."""
+        return self._pager.moves.signs if self._pager.moves else 0
+
+    def _batches(self) -> Iterator[Batch]:
+        """The slice once, from its first page to its last."""
+        with Ahead(self._answers(), lambda answer: answer.weight, AHEAD_PAGES, self._ahead_bytes, self._lane) as ahead:
+            while answers := ahead.take(1 if self._pager.alone else self._lane.part(TOGETHER_BYTES)):
+                pages = [answer.page for answer in answers if answer.page]
+                self.etag = answers[-1].response.headers.get("etag") if pages else self.etag
+                self.unchanged = not pages
+                if pages:
+                    yield self._decoded(pages, answers[0])
+
+    def _decoded(self, pages: Sequence[OpenedPage], answer: _Answer) -> Batch:
         batch, drift = self._decoder.decode(pages)
         self.pages += len(pages)
         self.drift.add(drift)
         _bound(self.drift.new)
         _bound(self.drift.retyped)
-        self._pager.saw(batch)
+        self._pager.saw(batch, answer.response, pages[0])
         return batch
 
     def _answers(self) -> Generator[_Answer, None, None]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from integration_assets.errors import SpecError
 from integration_assets.spec.base import Spec
 
 
@@ -34,7 +35,12 @@ class PageNumber(Spec):
 
 
 class Offset(Spec):
-    """`?offset=0&limit=500`; ends as `PageNumber` does. `first` is 1 for APIs that count from one."""
+    """`?offset=0&limit=500`; ends as `PageNumber` does. `first` is 1 for APIs that count from one.
+
+    overlap : ask for so many records of the last page again, so that no record which leaves the list while it is read can
+              hide another unseen: a page that does not begin as the last one ended says so. Needs a key, and an API that
+              takes any offset.
+    """
 
     kind: Literal["offset"] = "offset"
     param: str = "offset"
@@ -42,6 +48,17 @@ class Offset(Spec):
     limit: int = Field(default=500, ge=1)
     first: int = 0
     total_path: str | None = None
+    overlap: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Offset:
+        if self.overlap >= self.limit:
+            raise SpecError(
+                f"Offset: an overlap of {self.overlap} leaves nothing new on a page of {self.limit}",
+                field="paging.overlap",
+                remedy="Set it to a few records, such as 1.",
+            )
+        return self
 
 
 class Token(Spec):
