@@ -347,6 +347,7 @@ def _receipt(feed: Feed, job: Job, count: Progress, reading: AnyReading, spent: 
         duplicate=count.duplicate,
         filtered=count.filtered,
         tombstones=count.tombstones,
+        moved=reading.moved,
         seconds=round(count.seconds, 3),
         throttled=round(spent.throttled, 3),
         queued=round(spent.queued, 3),

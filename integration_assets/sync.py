@@ -324,7 +324,7 @@ def outcome(receipts: Sequence[Receipt]) -> Receipt | None:
     summed = {
         name: sum(getattr(receipt, name) for receipt in receipts)
         for name in (
-            "pages", "requests", "retries", "bytes", "fetched", "accepted", "rejected", "duplicate", "filtered", "tombstones",
+            "pages", "requests", "retries", "bytes", "fetched", "accepted", "rejected", "duplicate", "filtered", "tombstones", "moved",
             "seconds", "throttled", "queued",
         )
     }  # fmt: skip

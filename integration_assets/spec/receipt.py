@@ -34,6 +34,8 @@ class Receipt:
     seconds   : wall time; throttled: seconds of it spent waiting as the API asked.
     queued    : seconds that requests waited for a turn under our own limits (rate, slots, quota) before they were sent, summed
                 over the connections that waited at once. The rest of `seconds` is the API's, the wire's and our own work.
+    moved     : pages at which records may have been passed over, because the list was read by number and moved meanwhile; 0
+                where a second reading of it held still.
     sweep     : the account of the sweep, a `SweepReceipt` as JSON; empty for any other commit.
     mask_key  : the name of the key that masked columns were hashed with; empty where none were.
     version   : the lake's version this receipt is in; None when nothing was committed.
@@ -58,6 +60,7 @@ class Receipt:
     duplicate: int = 0
     filtered: int = 0
     tombstones: int = 0
+    moved: int = 0
     seconds: float = 0.0
     throttled: float = 0.0
     queued: float = 0.0
