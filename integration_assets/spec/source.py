@@ -21,7 +21,7 @@ from integration_assets.spec.formats import Format, Json
 from integration_assets.spec.freshness import Freshness
 from integration_assets.spec.inline import InlineContract
 from integration_assets.spec.limits import Limits as Limits  # noqa: PLC0414 - its old place
-from integration_assets.spec.paging import NextLink, Paging, Single, Token
+from integration_assets.spec.paging import NextLink, Offset, Paging, Single, Token
 from integration_assets.spec.partitions import Partitions
 from integration_assets.spec.probe import Probe
 from integration_assets.spec.sweep import Sweep, check_sweep
@@ -115,6 +115,8 @@ class Stream(Spec):
             raise self._wrong(
                 "paging.path", f"a {self.format.kind} body has no field to page by", "Use the Link header or numbers."
             )
+        if isinstance(self.paging, Offset) and self.paging.overlap and not self.key:
+            raise self._wrong("paging.overlap", "records without a key would land twice", "Name the key, or drop the overlap.")
         if isinstance(self.contract, InlineContract):
             self._check_columns(self.contract)
         if self.base_url and (self.files or self.probe):

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from integration_assets.orchestrate.checks.account import adds_up, held, no_drift, nothing_yet, reject_ratio
-from integration_assets.orchestrate.checks.names import ADDS_UP, EQUALS_LAKE, HELD, KEYS_UNIQUE, NO_DRIFT, REJECT_RATIO, VOLUME
+from integration_assets.orchestrate.checks.moving import nothing_skipped
+from integration_assets.orchestrate.checks.names import (
+    ADDS_UP,
+    EQUALS_LAKE,
+    HELD,
+    KEYS_UNIQUE,
+    NO_DRIFT,
+    NOTHING_SKIPPED,
+    REJECT_RATIO,
+    VOLUME,
+)
 from integration_assets.orchestrate.checks.tables import compared, equals_lake, has_key, keys_unique
 from integration_assets.orchestrate.checks.volume import PAST, volume
 from integration_assets.orchestrate.metadata import Metadata
@@ -21,7 +31,7 @@ if TYPE_CHECKING:
     from integration_assets.land.lake import LakeTable
     from integration_assets.stores import Stores
 
-_LAKE = (ADDS_UP, HELD, REJECT_RATIO, NO_DRIFT, VOLUME)
+_LAKE = (ADDS_UP, HELD, REJECT_RATIO, NO_DRIFT, VOLUME, NOTHING_SKIPPED)
 
 
 def after_pull(
@@ -49,6 +59,7 @@ def after_pull(
         REJECT_RATIO: lambda: reject_ratio(key, stream, receipts, refusals),
         NO_DRIFT: lambda: no_drift(key, receipts),
         VOLUME: lambda: volume(key, source, stream, receipts, past),
+        NOTHING_SKIPPED: lambda: nothing_skipped(source, stream, receipts),
     }
     told = _LAKE if receipts else (HELD, REJECT_RATIO) if refusals else ()
     yield from (evaluate[name]() for name in told if name in wanted)

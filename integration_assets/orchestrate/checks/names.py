@@ -6,6 +6,7 @@ import dagster as dg
 
 from integration_assets.orchestrate.freshness import frontier_limits, pull_limits
 from integration_assets.orchestrate.specs import lake_key, warehouse_key
+from integration_assets.spec.paging import Offset, PageNumber
 from integration_assets.spec.source import Source, Stream
 
 ADDS_UP = "accounting_adds_up"
@@ -13,6 +14,7 @@ HELD = "contract_held"
 REJECT_RATIO = "reject_ratio"
 NO_DRIFT = "no_drift"
 VOLUME = "volume"
+NOTHING_SKIPPED = "nothing_skipped"
 KEYS_UNIQUE = "keys_unique"
 EQUALS_LAKE = "equals_lake"
 FRESHNESS = "freshness"
@@ -39,6 +41,7 @@ def check_specs(source: Source, stream: Stream) -> list[dg.AssetCheckSpec]:
             asset=lake,
             description="As many records came as usual, as the stream's own past slices of the same kind tell.",
         ),
+        *([_nothing_skipped(stream.paging.kind, lake)] if isinstance(stream.paging, PageNumber | Offset) else []),
         dg.AssetCheckSpec(KEYS_UNIQUE, asset=warehouse, description="No key is there twice in the warehouse's table."),
         dg.AssetCheckSpec(
             EQUALS_LAKE,
@@ -47,6 +50,14 @@ def check_specs(source: Source, stream: Stream) -> list[dg.AssetCheckSpec]:
             " after a merge those of the newest two days of versions, executed alone all of them.",
         ),
     ]
+
+
+def _nothing_skipped(kind: str, lake: dg.AssetKey) -> dg.AssetCheckSpec:
+    return dg.AssetCheckSpec(
+        NOTHING_SKIPPED,
+        asset=lake,
+        description=f"The list showed no sign of moving while it was read by {kind.replace('_', ' ')}, which could hide records.",
+    )
 
 
 def standing_specs(source: Source, stream: Stream) -> list[dg.AssetCheckSpec]:
