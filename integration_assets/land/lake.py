@@ -14,6 +14,7 @@ from deltalake.schema import StructType
 
 from integration_assets.errors import LakeError, LakeNewerThanContractError, ReplanError, RescheduleError
 from integration_assets.land import reading
+from integration_assets.land.checkpoints import Checkpoints
 from integration_assets.land.committing import Proposal, commit, landed_once, ticket
 from integration_assets.land.gcs import StorageClients, check_bucket, is_bucket
 from integration_assets.land.pinned import PinnedStore
@@ -184,13 +185,20 @@ class LakeTable:
             return commit(self._store, Proposal(files, receipt, slice_, origin, etag, content_hash, ticket(), once), base)
         except ReplanError:
             for file in files:
-                self._store.delete(file.path)
+                # What an earlier run left may be in the commit that won.
+                if not (isinstance(source, Writer) and source.shares(file)):
+                    self._store.delete(file.path)
             raise
 
     def once(self) -> set[str]:
         """The names that commits landed once and for good."""
         table = self._store.open()
         return set() if table is None else landed_once(self._store, table.version())
+    @property
+    def checkpoints(self) -> Checkpoints:
+        """What runs left of slices that they could not finish."""
+        return Checkpoints(self._store)
+
 
     def append(self, writer: Writer) -> None:
         """Commit the writer's files with no slice, watermark or receipt. For tables that are not a stream's."""

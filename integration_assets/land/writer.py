@@ -59,6 +59,7 @@ class Writer:
         self._open: tuple[str, pa.NativeFile, pq.ParquetWriter, list[Any]] | None = None
         self._started: list[str] = []
         self._files: list[DataFile] = []
+        self._shared: set[str] = set()
         self._kept = False
 
     def __enter__(self) -> Self:
@@ -96,6 +97,21 @@ class Writer:
         self._close_file()
         return self.files
 
+    def adopt(self, files: Sequence[DataFile]) -> None:
+        """Let files that an earlier run finished come first. They are never deleted here: another run may have them too."""
+        self._files = [*files, *self._files]
+        self._shared.update(file.path for file in files)
+
+    def seal(self) -> tuple[DataFile, ...]:
+        """As `finish`; from now on these files are others' too, who go on from them, and none of them is deleted here."""
+        files = self.finish()
+        self._shared.update(file.path for file in files)
+        return files
+
+    def shares(self, file: DataFile) -> bool:
+        """Whether the file may be another run's too."""
+        return file.path in self._shared
+
     def keep(self) -> None:
         """Leave the files alone from now on: they are committed, or may be."""
         self._kept = True
@@ -108,8 +124,9 @@ class Writer:
             with suppress(OSError):
                 sink.close()
         for path in self._started:
-            with suppress(IntegrationError):
-                self._store.delete(path)
+            if path not in self._shared:
+                with suppress(IntegrationError):
+                    self._store.delete(path)
         self._started.clear()
         self._files.clear()
 

@@ -47,6 +47,11 @@ class Limits(Spec):
     obey_headers  : hold to the budget that the API tells in `RateLimit` or `X-RateLimit-…` headers.
     breaker       : None never stops asking.
     group         : sources that give the same name share their limits, if host and credential are the same too.
+    checkpoint_pages, checkpoint_seconds : what is read of a slice is noted so often that a run which goes on from there pulls
+                    so many pages again at the most, or those of so many seconds where these are more; None notes nothing.
+    max_connections : of one run.
+    slices        : so many partitions, tenants or steps of a stream one run pulls at once, if it has so many connections and
+                    slots; 1 pulls one after the other.
     """
 
     connect_timeout: float = Field(default=10.0, gt=0)
@@ -74,6 +79,8 @@ class Limits(Spec):
     max_page_bytes: int = Field(default=64 * 2**20, ge=1)
     max_pages: int = Field(default=1_000_000, ge=1)
 
+    checkpoint_pages: int | None = Field(default=100, ge=1)
+    checkpoint_seconds: float = Field(default=5.0, ge=0)
     @model_validator(mode="after")
     def _consistent(self) -> Limits:
         for pattern in self.retry_on_body:

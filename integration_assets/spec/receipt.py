@@ -24,6 +24,8 @@ class Receipt:
     slice     : `[start, end]` as JSON; timestamps as ISO 8601 text, None is open.
     tenant    : whose slice it is, where the stream has tenants; the watermarks are then that tenant's.
     watermark_before, watermark_after : the stream's contiguous frontier around this commit.
+    resumed_pages : how many of the pages an earlier run had pulled, which could not finish the slice. Counts, seconds and
+                `started_at` are then of all the runs that had a part in it; what each was asked to do twice is in `requests`.
     fetched   : records received = accepted + rejected + duplicate + filtered.
     filtered  : records outside the slice, which belong to another one.
     reasons   : the first ten different reasons of rejects, without the records' values.
@@ -51,6 +53,7 @@ class Receipt:
     watermark_before: str | int | None = None
     watermark_after: str | int | None = None
     pages: int = 0
+    resumed_pages: int = 0
     requests: int = 0
     retries: int = 0
     bytes: int = 0
