@@ -26,7 +26,7 @@ from integration_assets.land.warehouse import MergeResult, Target
 from integration_assets.settings import MASK_KEY, Settings
 from integration_assets.spec.contract import Contract, check_stream
 from integration_assets.spec.cursor import Slice, plan, steps
-from integration_assets.spec.receipt import REPLAYED, Receipt
+from integration_assets.spec.receipt import NO_SLICE, Receipt
 from integration_assets.spec.source import Source, Stream
 from integration_assets.stores import Say, Stores
 from integration_assets.transform.masking import Masking, mask_for, needs_key
@@ -210,7 +210,7 @@ def _winner(feed: Feed, job: Job) -> Receipt | None:
     """The receipt of another run that finished the job's whole slice after the job was planned, if there is one."""
     planned_on = job.base.version if job.base.version is not None else -1
     since = [one for one in feed.table.receipts(limit=_LOOK_BACK) if one.version is not None and one.version > planned_on]
-    pulled = [one for one in since if one.outcome != REPLAYED]
+    pulled = [one for one in since if one.outcome not in NO_SLICE]
     return next((one for one in pulled if Slice.from_json(one.slice, one.tenant).covers(job.slice)), None)
 
 
@@ -296,7 +296,7 @@ def target(source: Source, stream: Stream, contract: Contract) -> Target:
         key=stream.key,
         version=stream.version_column,
         disposition=stream.disposition,
-        tombstones=stream.tombstone is not None,
+        tombstones=stream.tombstone is not None or stream.sweep is not None,
         json=tuple(column.name for column in contract.columns if column.format == "json"),
         contract_hash=contract.hash,
         partition_by=stream.partition_by,
