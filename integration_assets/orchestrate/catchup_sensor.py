@@ -25,7 +25,7 @@ from integration_assets.orchestrate.resources import StoresResource
 from integration_assets.orchestrate.specs import lake_key, warehouse_key
 from integration_assets.orchestrate.tenants import listed
 from integration_assets.spec.partitions import Partitions
-from integration_assets.spec.receipt import REPLAYED, Receipt
+from integration_assets.spec.receipt import NO_SLICE, Receipt
 from integration_assets.spec.source import Source, Stream
 from integration_assets.spec.tenants import Listing, enumerated
 
@@ -267,8 +267,8 @@ class Tick:
         event = None if event and replayed(event.asset_materialization) else event
         table = self.stores.stores().table(self.source, stream)
         receipt = table.state().receipt
-        if receipt and receipt.outcome == REPLAYED:
-            receipt = next((one for one in table.receipts(_RECORDED) if one.outcome != REPLAYED), None)
+        if receipt and receipt.outcome in NO_SLICE:
+            receipt = next((one for one in table.receipts(_RECORDED) if one.outcome not in NO_SLICE), None)
         moments = [datetime.fromtimestamp(event.timestamp, UTC)] if event else []
         moments += [datetime.fromisoformat(receipt.finished_at)] if receipt else []
         return max(moments, default=None)

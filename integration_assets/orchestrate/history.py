@@ -11,10 +11,10 @@ import dagster as dg
 
 from integration_assets.spec.cursor import Slice
 from integration_assets.spec.partitions import Partitions
-from integration_assets.spec.receipt import REPLAYED, Receipt
+from integration_assets.spec.receipt import NO_SLICE, Receipt
 
 _PAGE = 200
-_NO_PULL = ("taken", REPLAYED)
+_NO_PULL = ("taken", *NO_SLICE)
 
 
 def receipt_of(event: dg.AssetMaterialization | dg.AssetObservation | None) -> Receipt | None:
@@ -26,7 +26,7 @@ def receipt_of(event: dg.AssetMaterialization | dg.AssetObservation | None) -> R
 def replayed(event: dg.AssetMaterialization | None) -> bool:
     """Whether a materialization is of records from quarantine, for which the API was not asked."""
     receipt = receipt_of(event)
-    return receipt is not None and receipt.outcome == REPLAYED
+    return receipt is not None and receipt.outcome in NO_SLICE
 
 
 def receipts_of(instance: dg.DagsterInstance, run_id: str, key: dg.AssetKey) -> list[Receipt]:
