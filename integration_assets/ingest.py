@@ -15,12 +15,13 @@ from integration_assets import __version__
 from integration_assets.errors import RejectThresholdError, ResponseError
 from integration_assets.extract.files import Landed
 from integration_assets.extract.lane import Lane
-from integration_assets.extract.opening import AnyReading, Client, once_of, reading_of
+from integration_assets.extract.opening import AnyReading, Client, high_of, once_of, reading_of
 from integration_assets.extract.usage import Usage
 from integration_assets.land.hashing import row_hashes
 from integration_assets.land.lake import LakeTable
 from integration_assets.land.quarantine import Quarantine
 from integration_assets.land.state import LakeState
+from integration_assets.parents import Parents
 from integration_assets.spec.contract import Contract
 from integration_assets.spec.cursor import CursorValue, Slice, watermark
 from integration_assets.spec.receipt import Receipt
@@ -46,7 +47,8 @@ _REASONS = 10
 class Feed:
     """One stream with everything it flows through. `mask` makes of rows as decoded the rows as stored.
 
-    lane : the slice's place beside others that are pulled at once.
+    lane    : the slice's place beside others that are pulled at once.
+    parents : whose children the stream has; None for a stream that is nobody's child.
     """
 
     source: Source
@@ -57,6 +59,7 @@ class Feed:
     quarantine: Quarantine
     mask: Masking = UNMASKED
     lane: Lane = field(default_factory=Lane)
+    parents: Parents | None = None
 
 
 @dataclass(frozen=True)
@@ -114,9 +117,8 @@ def ingest(feed: Feed, job: Job, watch: Watch = lambda _: None) -> Receipt:
     count, used, digest = Progress(stream.name, job), feed.client.usage.snapshot(), hashlib.sha256()
     pages, lane = 1 if job.dry_run else None, feed.lane
     landed = Landed(feed.table.once, job.skip_known)
-    reading = reading_of(
-        feed.client, feed.source, stream, feed.contract, job.slice, _etag(feed, job), max_pages=pages, landed=landed, lane=lane
-    )
+    above = feed.parents.rows(job.slice) if feed.parents else None
+    reading = reading_of(feed.client, feed.source, stream, feed.contract, job.slice, _etag(feed, job), pages, landed, lane, above)
     if not job.dry_run:
         feed.table.prepare(schema)
     seen = seen_before(feed, job.slice if job.skip_known else None)
@@ -142,7 +144,7 @@ def ingest(feed: Feed, job: Job, watch: Watch = lambda _: None) -> Receipt:
         _refuse(stream, receipt, job)
         if reading.unchanged or _same_snapshot(stream, receipt, job.base):
             return replace(receipt, outcome="unchanged", accepted=0, duplicate=count.duplicate + count.accepted)
-        covered = _covered(stream, job.slice, count.high)
+        covered = _covered(stream, job.slice, high_of(reading, count.high))
         if stream.disposition == "replace" and stream.allow_empty:
             writer.write_no_rows()
         elif not count.accepted and (covered is None or any(done.covers(covered) for done in job.base.finished)):

@@ -23,6 +23,7 @@ from integration_assets.extract.opening import Client, client_for
 from integration_assets.ingest import Feed, Job, Watch, ingest
 from integration_assets.land.state import LakeState
 from integration_assets.land.warehouse import MergeResult, Target
+from integration_assets.parents import parents_of
 from integration_assets.settings import MASK_KEY, Settings
 from integration_assets.spec.contract import Contract, check_stream
 from integration_assets.spec.cursor import Slice, plan, steps
@@ -74,6 +75,7 @@ def open_feeds(
                 stores.table(source, stream),
                 stores.quarantine,
                 masks[stream.name],
+                parents=parents_of(source, stream, stores),
             )
             for stream in chosen
         ]
@@ -222,11 +224,27 @@ def plan_slice(
     now: datetime | None = None,
     finished: Sequence[Slice] | None = None,
 ) -> Slice:
-    """The range that a sync of this stream, or of one tenant of it, would pull now.
+    """The range that a sync of this stream, or of one tenant of it, would pull now; of children as far as their parents are.
 
     now      : by the API's clock, which is asked where the source says so when None.
     finished : what the lake has, which is looked up when None.
     """
+    found = _plan(feed, key, span, tenant, now, finished)
+    if feed.parents is None:
+        return found
+    planned = key is None and span is None
+    return feed.parents.within(found) if planned else feed.parents.check(found, feed.source, feed.stream)
+
+
+def _plan(
+    feed: Feed,
+    key: str | None,
+    span: Slice | None,
+    tenant: str | None,
+    now: datetime | None,
+    finished: Sequence[Slice] | None,
+) -> Slice:
+    """The range as far as the API's own data is final."""
     stream = feed.stream
     if key is not None and stream.partitions is None:
         raise SpecError(

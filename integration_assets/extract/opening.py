@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 
+import pyarrow as pa
+
+from integration_assets.extract.children import Fan
 from integration_assets.extract.client import SourceClient
 from integration_assets.extract.files import FileReading, FilesClient, Landed
 from integration_assets.extract.lane import Lane
@@ -11,11 +14,11 @@ from integration_assets.extract.limits.store import Store
 from integration_assets.extract.reading import Reading
 from integration_assets.files import is_files
 from integration_assets.spec.contract import Contract
-from integration_assets.spec.cursor import Slice
+from integration_assets.spec.cursor import CursorValue, Slice
 from integration_assets.spec.source import Source, Stream
 
 Client = SourceClient | FilesClient
-AnyReading = Reading | FileReading
+AnyReading = Reading | FileReading | Fan
 
 
 def client_for(
@@ -35,13 +38,21 @@ def reading_of(
     max_pages: int | None = None,
     landed: Landed | None = None,
     lane: Lane | None = None,
+    parents: Generator[pa.Table, None, None] | None = None,
 ) -> AnyReading:
-    """What reads the slice; the parameters are those of `Reading` and of `FileReading`."""
+    """What reads the slice; the parameters are those of `Reading`, of `FileReading` and of `Fan`."""
     if isinstance(client, FilesClient):
         return FileReading(client, source, stream, contract, slice_, max_pages, landed, lane)
+    if parents is not None:
+        return Fan(client, source, stream, contract, slice_, parents, max_pages, lane)
     return Reading(client, source, stream, contract, slice_, etag, max_pages, lane)
 
 
 def once_of(reading: AnyReading) -> Sequence[str]:
     """The names that the commit of what was read lands once and for good."""
     return reading.once if isinstance(reading, FileReading) else ()
+
+
+def high_of(reading: AnyReading, seen: CursorValue | None) -> CursorValue | None:
+    """Up to which number the slice is finished: to the highest that was seen, or to that of the last parent."""
+    return seen if not isinstance(reading, Fan) or reading.high is None else reading.high

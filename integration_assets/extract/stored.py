@@ -23,6 +23,8 @@ def undecodable(stream: Stream, contract: Contract) -> str | None:
         return "a CSV line means nothing without its header, which is not kept"
     if any(column.path[0] == ROOT for column in contract.columns):
         return "a record alone does not tell which file it was in, and the contract wants to know"
+    if stream.parent is not None:
+        return "a record alone does not tell which parent it came from"
     return None
 
 

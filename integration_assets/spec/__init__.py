@@ -12,6 +12,7 @@ from integration_assets.spec.formats import Csv, Format, Json, Ndjson, Parquet, 
 from integration_assets.spec.freshness import Freshness
 from integration_assets.spec.limits import Breaker, Limits
 from integration_assets.spec.paging import NextLink, Offset, PageNumber, Paging, Single, Token
+from integration_assets.spec.parent import Parent
 from integration_assets.spec.partitions import Partitions
 from integration_assets.spec.probe import ConditionalProbe, Probe, ValueProbe
 from integration_assets.spec.receipt import Receipt
@@ -46,6 +47,7 @@ __all__ = [
     "Offset",
     "PageNumber",
     "Paging",
+    "Parent",
     "Parquet",
     "Partitions",
     "Probe",

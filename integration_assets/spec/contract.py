@@ -22,6 +22,7 @@ import pyarrow as pa
 from integration_assets.errors import SpecError
 from integration_assets.spec.inline import InlineContract
 from integration_assets.spec.masks import check_marks
+from integration_assets.spec.parent import check_parent_columns
 from integration_assets.spec.paths import FORMATS, Path, parse_path
 from integration_assets.spec.tenants import check_column
 
@@ -243,6 +244,7 @@ def check_stream(source: Source, stream: Stream) -> Contract:
             )
     try:
         check_column(stream, contract)
+        check_parent_columns(source, stream, contract)
         _check_masks(stream, contract)
     except SpecError as error:
         raise error.at(source.name, stream.name) from None

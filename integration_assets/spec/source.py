@@ -22,6 +22,7 @@ from integration_assets.spec.freshness import Freshness
 from integration_assets.spec.inline import InlineContract
 from integration_assets.spec.limits import Limits as Limits  # noqa: PLC0414 - its old place
 from integration_assets.spec.paging import NextLink, Offset, Paging, Single, Token
+from integration_assets.spec.parent import Parent, check_parent_stream, check_parents
 from integration_assets.spec.partitions import Partitions
 from integration_assets.spec.probe import Probe
 from integration_assets.spec.sweep import Sweep, check_sweep
@@ -49,6 +50,7 @@ class Stream(Spec):
                  `variables.after` below the fields that `body` begins with.
     version    : the column that orders a record's versions; the cursor's field when None.
     tenants    : whose data the API keeps apart; each tenant is asked for alone and has a watermark of its own.
+    parent     : the stream whose records are asked for these one by one, as `/orders/{order_id}/items` is.
     ignore     : paths of fields the API sends and the contract leaves out on purpose; all others are reported as drift.
     reject_threshold : the share of a slice's records that may be rejected before the slice is refused whole; ten are always
                  tolerated beside good ones.
@@ -77,6 +79,7 @@ class Stream(Spec):
     cursor: Cursor | None = None
     partitions: Partitions | None = None
     tenants: Tenants | None = None
+    parent: Parent | None = None
     disposition: Disposition = "merge"
     params: Mapping[str, str | int | float | bool] = {}
     headers: Mapping[str, str] = {}
@@ -103,7 +106,7 @@ class Stream(Spec):
         self._check_disposition()
         if self.partitions and (not self.cursor or self.cursor.kind != "timestamp"):
             raise self._wrong("partitions", "partitions need a timestamp cursor", "Describe the cursor, or drop the partitions.")
-        if self.partitions and self.cursor and not self.cursor.start_param and not self.files:
+        if self.partitions and self.cursor and not (self.cursor.start_param or self.files or self.parent):
             raise self._wrong("cursor.start_param", "partitions need an API that filters by the cursor", "Name the parameter.")
         if self.conditional and (self.cursor or not isinstance(self.paging, Single)):
             raise self._wrong("conditional", "an ETag names one page of a full snapshot", "Use Single paging and no cursor.")
@@ -123,6 +126,7 @@ class Stream(Spec):
             setting = "files" if self.files else "probe"
             raise self._wrong("base_url", f"{setting} is asked at the source's own address", f"Drop base_url or {setting}.")
         check_asking(self)
+        check_parent_stream(self)
         check_file_stream(self)
         check_sweep(self)
         check_candidate(self)
@@ -235,6 +239,7 @@ class Source(Spec):
         if self.jitter is not None and not timedelta(0) <= self.jitter <= timedelta(hours=1):
             raise self._wrong("jitter", f"{self.jitter} is not between nothing and an hour", "Give minutes, such as 30.")
         check_listings(self)
+        check_parents(self)
         try:
             ZoneInfo(self.timezone)
         except (ZoneInfoNotFoundError, ValueError):

@@ -134,6 +134,8 @@ def for_tenant(stream: Stream, tenant: str | None) -> Stream:
 
 def check_asking(stream: Stream) -> None:
     """A stream asks for its tenants one by one, and for none if it has none. Raises `SpecError`."""
+    if stream.parent is not None:
+        return  # its placeholders are its parent's keys
     mark = stream.tenants.placeholder if stream.tenants else None
     for name in _PLACEHOLDER.findall(stream.path):
         if name != mark:

@@ -1,0 +1,84 @@
+"""What a stream of children takes from its parent's lake table: which parents a slice has, and how far that table goes."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import pyarrow as pa
+
+from integration_assets.errors import SpecError
+from integration_assets.land.lake import LakeTable
+from integration_assets.land.newest import newest
+from integration_assets.spec.cursor import CursorValue, Slice
+from integration_assets.spec.parent import Parent, reach
+from integration_assets.spec.source import Source, Stream
+from integration_assets.stores import Stores
+
+
+@dataclass(frozen=True)
+class Parents:
+    """The parent's stream and its lake table, and what the child wants of it."""
+
+    stream: Stream
+    table: LakeTable
+    wanted: Parent
+
+    def rows(self, slice_: Slice) -> Generator[pa.Table, None, None]:
+        """The wanted columns of the live parents whose newest version lies in the slice, by cursor; a few thousand at once."""
+        cursor, version = self._cursor, self.stream.version_column
+        assert version is not None  # noqa: S101 - a stream with a cursor has one
+        identity = self.stream.key or tuple(self.wanted.keys.values())
+        return newest(self.table, self.wanted.wanted, identity, cursor, version, slice_)
+
+    def within(self, asked: Slice) -> Slice:
+        """As much of `asked`, from its start, as the parent has finished; empty where it has not even begun there.
+
+        The parents' highest number is among those of an open range of numbers, though more records may come to have it.
+        """
+        finished: Sequence[Slice] = self.table.state().finished
+        end = reach(finished, self._begins(asked.start))
+        if end is None:
+            nowhere = asked.start if asked.start is not None else datetime.now(UTC) if self._timed else 0
+            return replace(asked, start=nowhere, end=nowhere)
+        if isinstance(end, int):
+            end += 1
+        return replace(asked, end=end if asked.end is None else min(asked.end, end))
+
+    def check(self, asked: Slice, source: Source, child: Stream) -> Slice:
+        """As `within`, for a range that someone asked for. Raises `SpecError` where nothing of it can be pulled yet."""
+        found = self.within(asked)
+        if found.empty and not asked.empty:
+            raise SpecError(
+                f"{self.stream.name}, whose children these are, has nothing of {asked} in the lake yet",
+                source=source.name,
+                stream=child.name,
+                field="parent",
+                remedy=f"Sync {source.name}.{self.stream.name} for that range first.",
+            )
+        return found
+
+    def _begins(self, start: CursorValue | None) -> CursorValue | None:
+        """Where the parent has to have begun: its history begins where it does, though the child's spec may say earlier."""
+        origin = self.stream.origin
+        if start is None or origin is None:
+            return origin if start is None else start
+        return max(start, origin)
+
+    @property
+    def _cursor(self) -> str:
+        assert self.stream.cursor is not None  # noqa: S101 - a parent has one
+        return self.stream.cursor.field
+
+    @property
+    def _timed(self) -> bool:
+        return self.stream.cursor is not None and self.stream.cursor.kind == "timestamp"
+
+
+def parents_of(source: Source, stream: Stream, stores: Stores) -> Parents | None:
+    """The stream's parents; None for a stream that is nobody's child."""
+    if stream.parent is None:
+        return None
+    above = source.stream(stream.parent.stream)
+    return Parents(above, stores.table(source, above), stream.parent)

@@ -1,0 +1,1 @@
+"""Streams that are asked for parent by parent."""

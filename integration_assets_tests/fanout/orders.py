@@ -1,0 +1,231 @@
+"""An API of orders and of each order's items, which a test changes between syncs, and everything to pull both."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Lock, Thread
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import pandera.pandas as pandera
+
+from integration_assets.ingest import Feed
+from integration_assets.settings import Settings
+from integration_assets.spec import Cursor, Json, Limits, Offset, Parent, Partitions, Slice, Source, Stream, Tombstone
+from integration_assets.spec.contract import Int64, String, Timestamp, column
+from integration_assets.spec.receipt import Receipt
+from integration_assets.sync import Stores, merge, open_feeds, sync
+
+HERE = "integration_assets_tests.fanout.orders"
+START = datetime(2024, 3, 1, tzinfo=UTC)
+LIMITS = Limits(attempts=2, wait_initial=0, wait_max=0, max_connections=4, breaker=None)
+
+
+class Order(pandera.DataFrameModel):
+    """An order, as it stands."""
+
+    id: String = column(nullable=False, description="The order.")
+    changed_at: Timestamp = column(nullable=False, description="When it last changed.")
+    state: String = column(description="How far it is.")
+
+
+class Item(pandera.DataFrameModel):
+    """An order's item."""
+
+    order_id: String = column(nullable=False, description="Whose it is.")
+    id: Int64 = column(nullable=False, description="Its number within the order.")
+    pieces: Int64 = column(ge=0, description="How many.")
+    order_changed_at: Timestamp = column(nullable=False, description="When the order had last changed.")
+
+
+def at(hours: float) -> datetime:
+    """So many hours after the API's first day began."""
+    return START + timedelta(hours=hours)
+
+
+def orders(**changes: Any) -> Stream:  # noqa: ANN401 - any setting of a stream
+    """The parents."""
+    cursor = Cursor(field="changed_at", start=START, start_param="since", end_param="until", lookback=timedelta(hours=1))
+    described = Stream(
+        name="orders",
+        path="/orders",
+        contract=f"{HERE}:Order",
+        key=("id",),
+        format=Json(records="data"),
+        cursor=cursor,
+        tombstone=Tombstone(path="gone"),
+    )
+    return described.changed(**changes)
+
+
+def items(**changes: Any) -> Stream:  # noqa: ANN401 - any setting of a stream
+    """The children, two a page."""
+    described = Stream(
+        name="items",
+        path="/orders/{order_id}/items",
+        contract=f"{HERE}:Item",
+        key=("order_id", "id"),
+        format=Json(records="data"),
+        paging=Offset(limit=2, limit_param="limit", param="offset"),
+        cursor=Cursor(field="order_changed_at", start=START, lookback=timedelta(hours=1)),
+        parent=Parent(
+            stream="orders",
+            keys={"order_id": "id"},
+            columns={"order_id": "id", "order_changed_at": "changed_at"},
+        ),
+    )
+    return described.changed(**changes)
+
+
+DAYS = Partitions(every="day", start=date(2024, 3, 1))
+
+
+def by_day() -> tuple[Stream, Stream]:
+    """Parents and children, a partition a day."""
+    return orders(partitions=DAYS), items(partitions=DAYS)
+
+
+@dataclass
+class Api:
+    """What the API has. `failing` orders answer 500 for their items, `gone` ones 404; each answer takes `latency` seconds."""
+
+    folder: Path
+    orders: dict[str, dict[str, Any]] = field(default_factory=dict)
+    items: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    failing: set[str] = field(default_factory=set)
+    gone: set[str] = field(default_factory=set)
+    latency: float = 0.0
+    asked: list[str] = field(default_factory=list)
+    most_at_once: int = 0
+    url: str = ""
+    streams: tuple[Stream, ...] = field(default_factory=lambda: (orders(), items()))
+    limits: Limits = LIMITS
+    _at_once: int = 0
+    _lock: Lock = field(default_factory=Lock)
+
+    def put(self, order: str, hours: float, *pieces: int, gone: bool = False) -> None:
+        """An order as it stands since then, with items of so many pieces."""
+        self.orders[order] = {"id": order, "changed_at": at(hours).isoformat(), "state": f"s{hours}", "gone": gone}
+        self.items[order] = [{"id": number, "pieces": each} for number, each in enumerate(pieces)]
+
+    @property
+    def source(self) -> Source:
+        """The spec over this server."""
+        return Source(name="shop", base_url=self.url, streams=self.streams, limits=self.limits)
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """Where the data lands."""
+        return {
+            "INTEGRATION_LAKE_URI": str(self.folder / "lake"),
+            "INTEGRATION_WAREHOUSE_URI": str(self.folder / "warehouse.duckdb"),
+            "INTEGRATION_SHOP_BASE_URL": self.url,
+        }
+
+    @contextmanager
+    def feed(self, stream: str) -> Iterator[tuple[Feed, Stores]]:
+        """One stream, opened."""
+        settings = Settings.from_environ(self.environ)
+        stores = Stores.from_settings(settings)
+        with open_feeds(self.source, stores, settings, [self.source.stream(stream)]) as (feed,):
+            yield feed, stores
+
+    def pull(
+        self, stream: str, now: float, partitions: Sequence[str] | None = None, span: Slice | None = None, run_id: str = "run"
+    ) -> list[Receipt]:
+        """Sync a stream as so many hours after the start, and merge it; the receipts."""
+        with self.feed(stream) as (feed, stores):
+            receipts = list(sync(feed, run_id, partitions=partitions, span=span, now=at(now)))
+            merge(feed, stores, "run")
+            return receipts
+
+    def both(self, now: float, partitions: Sequence[str] | None = None) -> tuple[Receipt, ...]:
+        """Sync parents, then children; the receipts of the children."""
+        self.pull("orders", now, partitions)
+        return tuple(self.pull("items", now, partitions))
+
+    def watermark(self, stream: str) -> Slice | None:
+        """The last finished range of a stream's lake table."""
+        with self.feed(stream) as (feed, _):
+            return next(reversed(feed.table.state().finished), None)
+
+    def rows(self) -> set[tuple[str, int, int]]:
+        """The children in the warehouse."""
+        with self.feed("items") as (_, stores):
+            found = stores.warehouse.query("select order_id, id, pieces from shop.items")
+        return {(row["order_id"], row["id"], row["pieces"]) for row in found.to_pylist()}
+
+    def truth(self) -> set[tuple[str, int, int]]:
+        """The children that the API has, of orders that it shows as living."""
+        return {
+            (order, item["id"], item["pieces"])
+            for order, all_ in self.items.items()
+            if not self.orders[order]["gone"]
+            for item in all_
+        }
+
+    def answer(self, path: str, query: dict[str, str]) -> tuple[int, Any]:
+        """Status and body of one request."""
+        if path == "/orders":
+            since, until = query.get("since", ""), query.get("until", "9999")
+            found = [
+                one
+                for one in self.orders.values()
+                if datetime.fromisoformat(one["changed_at"]) >= datetime.fromisoformat(since)
+                and (until == "9999" or datetime.fromisoformat(one["changed_at"]) < datetime.fromisoformat(until))
+            ]
+            return 200, {"data": found}
+        _, root, order, leaf = path.split("/")
+        order = unquote(order)
+        assert (root, leaf) == ("orders", "items")
+        if query["offset"] == "0":
+            self.asked.append(order)
+        if order in self.failing:
+            return 500, {"error": "broken"}
+        if order in self.gone or order not in self.items:
+            return 404, {"error": "no such order"}
+        offset, limit = int(query["offset"]), int(query["limit"])
+        return 200, {"data": self.items[order][offset : offset + limit]}
+
+    @contextmanager
+    def served(self) -> Iterator[Api]:
+        """Answer requests while the context is open."""
+        api = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                with api._lock:
+                    api._at_once += 1
+                    api.most_at_once = max(api.most_at_once, api._at_once)
+                url = urlsplit(self.path)
+                time.sleep(api.latency)
+                status, body = api.answer(url.path, {name: values[0] for name, values in parse_qs(url.query).items()})
+                with api._lock:
+                    api._at_once -= 1
+                text = json.dumps(body).encode()
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(text)))
+                self.end_headers()
+                self.wfile.write(text)
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing."""
+
+        with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+            server.daemon_threads = True
+            self.url = f"http://127.0.0.1:{server.server_port}"
+            Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+            try:
+                yield self
+            finally:
+                server.shutdown()
