@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -62,7 +63,7 @@ class Credential:
         if text.endswith(_CUT):
             text = self._without_start(text.removesuffix(_CUT)) + _CUT
         for secret in self.hidden:
-            text = text.replace(secret, "***")
+            text = re.sub(re.escape(secret), "***", text, flags=re.IGNORECASE)  # a host's name comes in small letters
         return text
 
     def redact_bytes(self, data: bytes) -> bytes:
@@ -160,7 +161,10 @@ class CredentialTransport(httpx.BaseTransport):
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send `request` with the credential. Raises `CrossHostError` before anything is sent elsewhere."""
         same_origin(self._home, request.url)
-        return self._inner.handle_request(self._credential.attach(request))
+        response = self._inner.handle_request(self._credential.attach(request))
+        # Every request stands alone: a cookie would follow the reader about, and a new one each page would never end.
+        response.headers.pop("set-cookie", None)
+        return response
 
     def close(self) -> None:
         """Close the connections."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from io import BytesIO
-from time import monotonic
 
 from integration_assets.errors import LimitExceededError, ResponseError, TransientError
 
@@ -30,17 +29,6 @@ def read_body(chunks: Iterable[bytes], encoding: str, limit: int, count: Callabl
             )
         sink.write(piece)
     return sink.getvalue()
-
-
-def in_time(chunks: Iterable[bytes], seconds: float, started: float) -> Iterator[bytes]:
-    """The chunks; `TransientError` for one that comes more than `seconds` after `started`, of the monotonic clock.
-
-    A read timeout bounds the wait for each chunk, and never ends a body that comes byte by byte.
-    """
-    for chunk in chunks:
-        if monotonic() - started > seconds:
-            raise TransientError(f"the answer was not whole after {round(seconds, 1):g} s")
-        yield chunk
 
 
 def read_start(chunks: Iterable[bytes], encoding: str, limit: int, count: Callable[[int], None]) -> bytes:

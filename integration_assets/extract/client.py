@@ -28,12 +28,13 @@ from integration_assets.errors import (
     UpstreamUnavailableError,
 )
 from integration_assets.extract.auth import Credential, CredentialTransport, origin, resolve, same_origin, show
-from integration_assets.extract.body import in_time, read_body, read_start
+from integration_assets.extract.body import read_body, read_start
 from integration_assets.extract.limits import Limiter, LimitsView, MemoryStore, Store
 from integration_assets.extract.message import Request, Response
 from integration_assets.extract.retry import NameLookupError, Retries, ThrottledError, call_with_retries
-from integration_assets.extract.status import EXAMINED, connection_error, excerpt, status_error, throttled_page
+from integration_assets.extract.status import EXAMINED, connection_error, excerpt, presentable, status_error, throttled_page
 from integration_assets.extract.usage import Usage
+from integration_assets.extract.wire import bounded, over_within
 from integration_assets.spec.source import Source
 
 __all__ = ["Response", "SourceClient", "Usage"]
@@ -87,10 +88,12 @@ class SourceClient:
             raise error.at(self.source.name) from None
         self._limiter = self._share()
         limits = self.source.limits
-        wire = httpx.HTTPTransport(
-            http2=True,
-            limits=httpx.Limits(max_connections=limits.max_connections, max_keepalive_connections=limits.max_connections),
-            proxy=_proxy(self._base),
+        wire = bounded(
+            httpx.HTTPTransport(
+                http2=True,
+                limits=httpx.Limits(max_connections=limits.max_connections, max_keepalive_connections=limits.max_connections),
+                proxy=_proxy(self._base),
+            )
         )
         self._http = httpx.Client(
             transport=CredentialTransport(wire, self._home, self.credential),
@@ -170,14 +173,14 @@ class SourceClient:
         date = date or self._ask("GET", path).headers.get("date")
         try:
             moment = parsedate_to_datetime(date or "")
-        except ValueError:
+            moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+        except (ValueError, OverflowError):
             raise ResponseError(
                 f"GET {path} answered without a readable Date header",
                 source=self.source.name,
                 field="clock_path",
                 remedy="Name an endpoint that sends one, or leave clock_path out to trust this machine's clock.",
             ) from None
-        moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
         self.clock_offset = (moment - datetime.now(UTC)).total_seconds()
         return moment
 
@@ -218,7 +221,7 @@ class SourceClient:
                 limits, lambda retries: self._try(request, retries), self._waiting, limiter.may_retry, limiter.rest
             )
         except IntegrationError as error:
-            error.at(self.source.name, stream)
+            presentable(error, self.credential).at(self.source.name, stream)
             raise
 
     def _try(self, request: Request, retries: Retries) -> Response:
@@ -335,14 +338,15 @@ class SourceClient:
         self.usage.add(requests=1)
         started = monotonic()
         try:
-            response = self._http.send(sent, stream=True)
-            try:
-                chunks = in_time(response.iter_raw(), seconds, started)
-                body = self._read(response, chunks, with_body=request.with_body)
-            finally:
-                response.close()
+            with over_within(seconds, started):
+                response = self._http.send(sent, stream=True)
+                try:
+                    body = self._read(response, response.iter_raw(), with_body=request.with_body)
+                finally:
+                    response.close()
         except httpx.TransportError as error:
-            raise connection_error(error, request.method, request.url, self.credential) from error
+            # Without its cause: that may show the very line of the answer in which the credential came back.
+            raise connection_error(error, request.method, request.url, self.credential) from None
         self.usage.add(bytes_=len(body), seconds=monotonic() - started)
         self._limiter.heard(response.headers)
         return Response(response.status_code, response.headers, body, str(request.url))

@@ -20,17 +20,22 @@ import pyarrow.json as pj
 from integration_assets.errors import ResponseError
 from integration_assets.extract.arrow_json import ArrowShape, arrow_shape, page_from_arrow
 from integration_assets.extract.assemble import Chosen, Records, assemble, object_values
-from integration_assets.extract.page import BrokenBodyError, DecodedPage, OpenedPage, ReadPage
+from integration_assets.extract.page import BrokenBodyError, DecodedPage, OpenedPage, ReadPage, check_rejects
 from integration_assets.extract.plan import ABSENT, Plan, show, unknown
+from integration_assets.extract.sprawl import sprawls
 from integration_assets.extract.values import RECORD, kind
-from integration_assets.spec.contract import Path, parse_path
+from integration_assets.spec.paths import Path, parse_path
 from integration_assets.spec.records import Batch, Drift, Reject, chain, combine
 
 _BOM = b"\xef\xbb\xbf"
 _Raw = msgspec.Raw
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _START = 64
 _PAIR = rb"u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 _ESCAPE = re.compile(rb"\\(?:" + _PAIR + rb"|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL)
+_NO_NUMBER = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|(-?(?:NaN|Infinity))', re.DOTALL)
+_AT_ONCE = 20_000
+"""Records that are Python objects at one time, so that a page in which one is bad needs little more memory than a good one."""
 
 
 def _inside(value: Any, part: str | int) -> Mapping[str, Any] | Sequence[Any]:  # noqa: ANN401 - raw JSON
@@ -67,7 +72,12 @@ class Envelope:
     def value(self, path: Path) -> Any:  # noqa: ANN401 - any JSON value
         """The value at a path, `ABSENT` where there is none."""
         raw = self.raw(path)
-        return ABSENT if raw is ABSENT else RECORD.decode(raw)
+        try:
+            return ABSENT if raw is ABSENT else RECORD.decode(raw)
+        except _UNREADABLE as error:
+            raise ResponseError(
+                f"the value at {show(path)!r} of the body cannot be read: {error}", remedy="Ask the API's owner."
+            ) from None
 
 
 class RawRecords(Sequence[bytes]):
@@ -96,6 +106,17 @@ def _slices(listed: Any) -> list[msgspec.Raw]:  # noqa: ANN401 - raw JSON
 def _without_lone_surrogates(body: bytes) -> bytes:
     """JSON with a replacement character, escaped and as long, for each escape of half a character, which no text can hold."""
     return _ESCAPE.sub(lambda found: rb"\ufffd" if found[1] else found[0], body)
+
+
+def _without_no_numbers(body: bytes) -> bytes:
+    """JSON with a text as long for each NaN and Infinity, which some libraries write although JSON has neither."""
+    return _NO_NUMBER.sub(lambda found: b'"%s"' % (b"?" * (len(found[1]) - 2)) if found[1] else found[0], body)
+
+
+def _why_broken(record: bytes, error: Exception) -> str:
+    if _without_lone_surrogates(record) != record:
+        return "half a character, an escaped surrogate without its other"
+    return "NaN or Infinity, which are no numbers" if _without_no_numbers(record) != record else str(error)
 
 
 @dataclass
@@ -168,8 +189,8 @@ class JsonReader:
         return combine(batches), drift
 
     def _mended(self, body: bytes) -> DecodedPage:
-        """The page of a body in which only lone surrogates are broken: the records that have one are rejected as they came."""
-        envelope = Envelope(_without_lone_surrogates(body))
+        """The page of a body broken only by halves of characters and NaNs; records with one are rejects as they came."""
+        envelope = Envelope(_without_no_numbers(_without_lone_surrogates(body)))
         listed = self._records(envelope)
         at = envelope.body.find(listed)
         records = []
@@ -197,7 +218,7 @@ class JsonReader:
             return b"[]"
         if start == b"[":
             return listed
-        there = "is absent" if listed is ABSENT else f"is {kind(RECORD.decode(listed))}"
+        there = "is absent" if listed is ABSENT else f"is {kind(envelope.value(self._path))}"
         raise ResponseError(
             f"the list of records {where!r} {there}", field="format.records", remedy="Name the path to the list of records."
         )
@@ -247,6 +268,8 @@ def read_arrow(document: bytes, shape: ArrowShape, pages: int = 1) -> tuple[pa.S
     try:
         if not document.isascii():
             document.decode()
+        if sprawls(document):
+            return None
         table = pj.read_json(
             pa.BufferReader(document),
             pj.ReadOptions(use_threads=False, block_size=len(document) + 1),
@@ -263,16 +286,24 @@ def read_arrow(document: bytes, shape: ArrowShape, pages: int = 1) -> tuple[pa.S
 
 
 def strict_page(plan: Plan, raw: Sequence[Any]) -> tuple[Batch, Drift]:
-    """The page from its records' raw JSON, each decoded and converted alone."""
+    """The page from its records' raw JSON, each decoded and converted alone. Raises `LimitExceededError` as `check_rejects`."""
     drift = Drift()
+    parts: list[Batch] = []
+    rejects: list[Reject] = []
+    for start in range(0, max(1, len(raw)), _AT_ONCE):
+        parts.append(_strict(plan, raw[start : start + _AT_ONCE], drift))
+        rejects += parts[-1].rejects
+        check_rejects(rejects)
+    return combine(parts), drift
+
+
+def _strict(plan: Plan, raw: Sequence[Any], drift: Drift) -> Batch:
     objects, kept, broken = [], [], []
     for record in raw:
         try:
             value = RECORD.decode(record)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            lone = _without_lone_surrogates(bytes(record)) != bytes(record)
-            why = "half a character, an escaped surrogate without its other" if lone else error
-            broken.append(Reject(bytes(record), (f"record: not valid JSON: {why}",)))
+        except _UNREADABLE as error:
+            broken.append(Reject(bytes(record), (f"record: not valid JSON: {_why_broken(bytes(record), error)}",)))
             drift.retyped["record: expected JSON, got other text"] += 1
             continue
         if not isinstance(value, dict):
@@ -284,4 +315,4 @@ def strict_page(plan: Plan, raw: Sequence[Any]) -> tuple[Batch, Drift]:
         found: set[str] = set()
         unknown(value, plan.shape, "", found)
         drift.new.update(found)
-    return assemble(plan, Records(object_values(objects), kept, broken), drift), drift
+    return assemble(plan, Records(object_values(objects), kept, broken), drift)

@@ -41,7 +41,8 @@ class Response:
 
     def link(self, rel: str) -> str | None:
         """The target of the `Link` header's `rel` (RFC 8288), as it is written there; None when there is none."""
-        links = httpx.Response(200, headers={"link": self.headers.get("link", "")}).links
+        # As bytes: what is no ASCII is not sent on, but may be received.
+        links = httpx.Response(200, headers=[(b"link", self.headers.get("link", "").encode())]).links
         for link in links.values():
             if rel.lower() in link.get("rel", "").lower().split():
                 return link["url"]

@@ -14,13 +14,16 @@ from integration_assets.extract.client import Response
 from integration_assets.extract.moving import Moves
 from integration_assets.extract.page import OpenedPage
 from integration_assets.extract.plan import ABSENT
-from integration_assets.spec.contract import parse_path
 from integration_assets.spec.paging import NextLink, Offset, PageNumber, Single, Token
+from integration_assets.spec.paths import parse_path
 from integration_assets.spec.records import Batch
 from integration_assets.spec.source import Stream
 
 Params = Mapping[str, str | int | float | bool]
 _EMPTY_PAGES = 1000
+_SHOWN = 100
+_DIGITS = 18
+"""Of a count that a header may tell."""
 _TOTALS = ("x-total-count", "x-total", "total-count", "x-pagination-total-count")
 
 
@@ -263,7 +266,7 @@ class _Linked(Pager):
                 field="paging.path",
                 remedy="Name the path to the token or URL itself.",
             )
-        return value if isinstance(self._paging, Token) else urljoin(response.url, value)
+        return value if isinstance(self._paging, Token) else _link(response.url, value)
 
 
 def pager_for(stream: Stream, params: Params) -> Pager:
@@ -291,6 +294,19 @@ def posted(body: Mapping[str, Any], params: Params) -> dict[str, Any]:
     return whole
 
 
+def _link(page: str, there: str) -> str:
+    """Where a page's link leads; the client sees to it that it stays at home."""
+    try:
+        whole = urljoin(page, there)
+    except ValueError:
+        whole = ""
+    if "://" not in whole:
+        raise ResponseError(
+            f"the API gave a link that is no URL: {there[:_SHOWN]!r}", field="paging", remedy="Ask the API's owner."
+        )
+    return whole
+
+
 def _digest(data: bytes) -> bytes:
     return blake2b(data, digest_size=12).digest()
 
@@ -299,6 +315,6 @@ def counted_in_header(response: Response) -> int | None:
     """How many records a header says there are, in the slice or in all; None where none says so."""
     for name in _TOTALS:
         text = response.headers.get(name, "")
-        if text.isascii() and text.isdigit():
+        if text.isascii() and text.isdigit() and len(text) <= _DIGITS:
             return int(text)
     return None

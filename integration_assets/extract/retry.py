@@ -16,6 +16,8 @@ from integration_assets.spec.limits import Limits
 
 T = TypeVar("T")
 _NAME_LOOKUPS = 2
+_LONGEST = 1e9
+"""Seconds, some thirty years: what an API asks for beyond is no number to reckon with."""
 
 
 class NameLookupError(TransientError):
@@ -135,7 +137,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     """
     text = headers.get("retry-after", "").strip()
     if text.isascii() and text.replace(".", "", 1).isdigit():
-        return float(text)
+        return min(float(text), _LONGEST)
     moment = _moment(text)
     if moment is None:
         return None
@@ -145,6 +147,6 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 def _moment(text: str) -> datetime | None:
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

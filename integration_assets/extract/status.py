@@ -37,6 +37,7 @@ _TOKEN_GONE = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _SHOWN = 200
+_LONGEST = 1000
 EXAMINED = 4096
 """How many bytes of a body are looked at for an error's text."""
 
@@ -113,13 +114,26 @@ def excerpt(body: bytes, credential: Credential, length: int) -> str:
     text = body[:EXAMINED].decode("utf-8", "replace")
     # What is no longer than a body's start may go on after it: a secret that ends there is hidden by its beginning.
     text = credential.redact(f"{text}…" if len(body) >= EXAMINED else text)
-    return " ".join(text.split())[:length]
+    return printable(" ".join(text.split()))[:length]
+
+
+def printable(text: str) -> str:
+    """The text with `?` for what is no character to look at: it may steer a terminal, or turn the line around."""
+    return text if text.isprintable() else "".join(character if character.isprintable() else "?" for character in text)
+
+
+def presentable(error: IntegrationError, credential: Credential) -> IntegrationError:
+    """The error itself, which now shows no credential, whatever of an answer it tells, and has no end too far away."""
+    what = printable(credential.redact(error.what))
+    error.what = what if len(what) <= _LONGEST else f"{what[:_LONGEST]}…"
+    error.args = (error.what,)
+    return error
 
 
 def connection_error(error: httpx.TransportError, method: str, url: httpx.URL, credential: Credential) -> IntegrationError:
     """The error for a request that got no answer, by what lies beneath it."""
     causes = list(_causes(error))
-    reason = credential.redact(str(error)) or type(error).__name__
+    reason = printable(credential.redact(str(error)))[:_SHOWN] or type(error).__name__
     if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
         return HumanNeededError(
             f"the certificate of {url.host} is not trusted: {reason}",
@@ -138,7 +152,7 @@ def _kind(error: httpx.TransportError) -> str:
         case httpx.TimeoutException():
             return "it took too long"
         case httpx.RemoteProtocolError():
-            return "it broke off the answer"
+            return "it broke off the answer, or what it sent is no HTTP"
         case _:
             return "the connection failed"
 

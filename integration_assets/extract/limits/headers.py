@@ -63,7 +63,7 @@ def _structured(text: str) -> list[Budget]:
 def _now(headers: Mapping[str, str]) -> float:
     try:
         moment = parsedate_to_datetime(headers.get("date", ""))
-    except ValueError:
+    except (ValueError, OverflowError):
         return time.time()
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
