@@ -96,6 +96,33 @@ def status(name: Annotated[str | None, typer.Argument(help="SOURCE or SOURCE.STR
 
 
 @app.command()
+def shadow(
+    name: Annotated[str, typer.Argument(help="SOURCE.STREAM, which has a candidate")],
+    start: Annotated[str | None, typer.Option("--from", help="Compare this range: its start, inclusive.")] = None,
+    end: Annotated[str | None, typer.Option("--to", help="The range's end, exclusive; now when left out.")] = None,
+    partition: Annotated[str | None, typer.Option(help="Compare this partition.")] = None,
+    tenant: Annotated[
+        list[str] | None, typer.Option(help="A tenant of the stream; may be given several times. All when left out.")
+    ] = None,
+    examples: Annotated[int, typer.Option(min=0, max=1000, help="Rows to show of each kind of difference.")] = 5,
+) -> None:
+    """Read one slice through the stream and through its candidate, and say what differs. Writes nothing; exits with 1 if so.
+
+    The slice is the last partition that is over, or the last one that was pulled, unless it is named.
+    """
+    from integration_assets.cli.shadow import run_shadow
+
+    source, streams = _named(name)
+    if "." not in name:
+        names = ", ".join(f"{source.name}.{stream.name}" for stream in source.streams if stream.candidate)
+        remedy = f"Name one that has a candidate: {names or 'none has one'}."
+        raise SpecError("one stream at a time is compared", source=source.name, remedy=remedy)
+    settings = Settings.from_environ()
+    if not run_shadow(source, streams[0], settings, out, start, end, partition, tenant, examples):
+        raise typer.Exit(EXIT_HUMAN)
+
+
+@app.command()
 def limits(name: Annotated[str | None, typer.Argument(help="SOURCE; all when left out.")] = None) -> None:
     """Show what all runs together have of each API: rate, quota, pause and breaker, and when it is tried again."""
     from integration_assets.cli.limits import show_limits

@@ -15,6 +15,7 @@ from integration_assets.orchestrate.processes import executor
 from integration_assets.orchestrate.replay import replay_job
 from integration_assets.orchestrate.resources import StoresResource
 from integration_assets.orchestrate.sensors import alerts_sensor, source_sensors
+from integration_assets.orchestrate.shadow import shadow_job
 from integration_assets.orchestrate.specs import api_spec
 from integration_assets.orchestrate.standing import standing_checks, standing_schedule
 from integration_assets.settings import Settings
@@ -50,7 +51,8 @@ def build(sources: Sequence[Source], resources: Mapping[str, object] | None = No
             )
             for job in jobs
         ]
-        + [replay_job(job) for job in jobs],
+        + [replay_job(job) for job in jobs]
+        + [job for job in map(shadow_job, sources) if job is not None],
         schedules=schedules + ([standing] if standing else []),
         sensors=[
             *(sensor for source in sources for sensor in source_sensors(source)),

@@ -31,7 +31,7 @@ IN_A_ROW = 3
 
 
 @contextmanager
-def explained(context: dg.AssetExecutionContext) -> Iterator[None]:
+def explained(context: dg.AssetExecutionContext | dg.OpExecutionContext) -> Iterator[None]:
     """Turn an `IntegrationError` into what Dagster does about it: fail for good, or try the step again later.
 
     The failure's cause is cut: the sentence says it all, and a library's own error may hold a URL with a key in it.

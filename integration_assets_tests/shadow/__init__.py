@@ -1,0 +1,1 @@
+"""Shadow runs, and cutting over."""
