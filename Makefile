@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock clean demo demo-gcp test lint format bench browser dev
+.PHONY: help setup lock clean demo demo-gcp test soak lint format bench browser dev
 
 help: ## Say what each target does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -39,6 +39,11 @@ demo-gcp: setup ## The same on a bucket and BigQuery, both emulated here; needs 
 test: setup browser ## Run every test
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --cov --cov-report=
 	$(BIN)/python -m coverage report --format=total | sed 's/^/coverage, percent: /'
+
+soak: setup browser ## Every test at its longest, with the crash campaign's table at the end; SOAK_KILLS=1000 for a longer one
+	@rm -f test-artefacts/soak.txt test-artefacts/soak.json
+	@INTEGRATION_SOAK=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=15; status=$$?; \
+	cat test-artefacts/soak.txt || status=1; exit $$status
 
 browser: ## Chromium for the end-to-end tests: Debian's, where there is none and we may install it
 	@test -x /usr/bin/chromium \

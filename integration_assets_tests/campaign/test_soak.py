@@ -1,0 +1,59 @@
+"""The campaign at length, only when INTEGRATION_SOAK is set: every mode on every lake and warehouse, with a final table.
+
+SOAK_KILLS sizes it: so many random kills, spread over all modes and places; every commit point comes on top of them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from integration_assets_tests.campaign.children import Children
+from integration_assets_tests.campaign.killing import Deed, at_random, kill, traced
+from integration_assets_tests.campaign.place import KINDS, Emulators, Kind
+from integration_assets_tests.campaign.stages import staged
+from integration_assets_tests.campaign.tally import Tally, table, write
+from integration_assets_tests.campaign.work import MODES, Mode
+
+pytestmark = pytest.mark.skipif(not os.environ.get("INTEGRATION_SOAK"), reason="a long campaign; set INTEGRATION_SOAK")
+KILLS = int(os.environ.get("SOAK_KILLS", "300"))
+SEED = int(os.environ.get("SOAK_SEED", "20240301"))
+ARTEFACTS = Path(__file__).parents[2] / "test-artefacts"
+_SECONDS = {"folder + DuckDB": 0.5, "bucket + DuckDB": 1.0, "bucket + BigQuery": 4.0}
+
+
+@pytest.fixture(scope="module")
+def tallies() -> Iterator[list[Tally]]:
+    """The table's rows; it is written at the end, whatever happened."""
+    rows: list[Tally] = []
+    yield rows
+    write(rows, ARTEFACTS)
+
+
+@pytest.fixture(scope="module")
+def emulators(request: pytest.FixtureRequest) -> Emulators:
+    """A bucket server, and BigQuery that reads from it."""
+    return Emulators(request.getfixturevalue("gcs_for_bigquery"), request.getfixturevalue("bigquery_emulator"))
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_kills_anywhere_lose_and_double_nothing(
+    kind: Kind, mode: Mode, children: Children, emulators: Emulators, tallies: list[Tally], tmp_path: Path
+) -> None:
+    """Killed at each commit point and at random moments, up to three times in a row, the next run puts everything right."""
+    tally = Tally(f"{mode}, {kind}")
+    tallies.append(tally)
+    seed = SEED + len(tallies)
+    with staged(mode, kind, seed, children, emulators, tmp_path) as stage:
+        trace = traced(stage, tmp_path)
+        rows: list[list[Deed]] = [[deed] for deed in trace.deeds()]
+        rows += at_random(Random(seed), KILLS // 12, points=len(trace.points), seconds=_SECONDS[kind])  # noqa: S311 - repeatable
+        for number, deeds in enumerate(rows):
+            kill(stage, deeds, tally, tidy=number % 5 == 0)
+    assert tally.kills >= len(trace.commits)
+    assert tally.clean, table([tally])
