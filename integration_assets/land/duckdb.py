@@ -15,11 +15,13 @@ from integration_assets.errors import WarehouseError
 from integration_assets.land import duckdb_merge as sql
 from integration_assets.land.duckdb_history import merge_history, rebuild_history, wrong_histories
 from integration_assets.land.duckdb_session import session
+from integration_assets.land.duckdb_sweep import compare
 from integration_assets.land.duckdb_tables import columns, ensure, first, last_merge, qualified, quote, record
 from integration_assets.land.duckdb_verify import fingerprint
 from integration_assets.land.fingerprint import Fingerprint
 from integration_assets.land.merging import Changes, Plan, plan_merge
 from integration_assets.land.store import VersionsGoneError
+from integration_assets.land.sweeping import Differences, Lists
 from integration_assets.land.warehouse import MergeResult, Target, check_shape, identity
 
 if TYPE_CHECKING:
@@ -96,6 +98,15 @@ class DuckDBWarehouse:
             return Fingerprint(0, 0, 0 if target.key else None)
         with self._session() as con:
             return fingerprint(con, target, since)
+
+    @contextmanager
+    def compare(self, target: Target, lake_table: LakeTable, lists: Lists) -> Iterator[Differences]:
+        """How the API's list of keys differs from the table; the file is held while its rows are read. Writes nothing."""
+        if not self.path.exists():
+            yield Differences()
+            return
+        with self._session() as con:
+            yield compare(con, target, lake_table, lists)
 
     def query(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] | None = None) -> pa.Table:
         """The rows that `sql` selects, timestamps in UTC. Raises `WarehouseError` if there is no warehouse yet."""

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 from integration_assets.errors import WarehouseError
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     import pyarrow as pa
 
     from integration_assets.land.fingerprint import Fingerprint
     from integration_assets.land.lake import LakeTable
+    from integration_assets.land.sweeping import Differences, Lists
     from integration_assets.spec.cursor import CursorValue
 
 DELETED = "_deleted"
@@ -161,6 +164,9 @@ class Warehouse(Protocol):
 
     def fingerprint(self, target: Target, since: CursorValue | None = None) -> Fingerprint:
         """Count and hash of the table's rows whose version is at or after `since`, to be held against the lake's."""
+
+    def compare(self, target: Target, lake_table: LakeTable, lists: Lists) -> AbstractContextManager[Differences]:
+        """How the API's list of keys differs from the table; the rows can be read inside. Nothing is written."""
 
     def query(self, sql: str, parameters: Sequence[Any] | Mapping[str, Any] | None = None) -> pa.Table:
         """The rows that `sql` selects."""

@@ -1,0 +1,337 @@
+"""A key sweep: hold the full list of an API's keys against the warehouse's table, and delete softly what is in no list any more.
+
+What it finds lands in the lake in one commit, as rows that delete or bring back, and the next merge takes it to the warehouse:
+that stays a function of the lake. docs/decisions/0014 says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from time import monotonic
+from typing import Any
+
+import pyarrow as pa
+
+from integration_assets import __version__
+from integration_assets.each_tenant import Failures, check_axis, tenants_of
+from integration_assets.errors import IntegrationError, LakeError, RescheduleError, SliceTakenError, SweepRefusedError
+from integration_assets.extract.client import SourceClient
+from integration_assets.extract.keys import KeyReading
+from integration_assets.ingest import Feed, batches, schema_of, valueless
+from integration_assets.land.lake import LakeFile, VersionsGoneError
+from integration_assets.land.state import LakeState
+from integration_assets.land.sweeping import Differences, Lists, Stamp, list_schema, revivals, swept_schema, tombstones
+from integration_assets.land.writer import Writer
+from integration_assets.spec.cursor import Slice, watermark
+from integration_assets.spec.paging import Offset, PageNumber
+from integration_assets.spec.receipt import SWEPT, Receipt
+from integration_assets.spec.sweep import Sweep, SweepReceipt, keys_of
+from integration_assets.spec.tenants import tenant_value
+from integration_assets.stores import Stores
+from integration_assets.sync import merge, target
+from integration_assets.transform.masking import Masking
+
+_TRIES = 10
+EXAMPLES = 50
+"""Rows that a sweep shows of those it deletes, or would delete."""
+
+
+@dataclass(frozen=True)
+class Swept:
+    """A sweep's receipt, and the first of the rows that the list does not have: key, version and cursor as they are stored."""
+
+    receipt: SweepReceipt
+    examples: tuple[dict[str, Any], ...] = ()
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One sweep of one tenant: what it began with."""
+
+    feed: Feed
+    stores: Stores
+    run_id: str
+    actor: str
+    tenant: str | None
+    threshold: float | None
+    dry_run: bool
+    base: LakeState
+    swept_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    started: float = field(default_factory=monotonic)
+
+    @property
+    def sweep(self) -> Sweep:
+        keys_of(self.feed.stream)
+        assert self.feed.stream.sweep is not None  # noqa: S101 - keys_of refuses a stream without
+        return self.feed.stream.sweep
+
+
+@dataclass
+class _List:
+    """The API's list as it was read: staged files, and what speaks against its being whole."""
+
+    files: list[LakeFile] = field(default_factory=list)
+    pages: int = 0
+    requests: int = 0
+    total: int | None = None
+    wrong: str | None = None
+
+
+def sweep(
+    feed: Feed,
+    stores: Stores,
+    run_id: str,
+    actor: str,
+    *,
+    tenants: Sequence[str] | None = None,
+    threshold: float | None = None,
+    dry_run: bool = False,
+) -> Iterator[Swept]:
+    """Sweep a stream, each tenant alone, and merge what was found; yields what became of each.
+
+    actor     : who has it done; kept in the lake's commit.
+    tenants   : of these; of all that there are when None. One that fails or is refused does not stop the others.
+    threshold : in place of the spec's, for this once.
+    dry_run   : read the list and compare, and write nothing but what is staged for the comparison.
+    Raises `SpecError` for a stream without a sweep, `SweepRefusedError` at the end for lists that were refused, and what reading
+    and landing raise; a sweep that landed stays.
+    """
+    source, stream = feed.source, feed.stream
+    failures, landed = Failures(), False
+    try:
+        keys_of(stream)
+        _check_lake(feed)
+        if not dry_run:
+            merge(feed, stores, run_id)
+        chosen = tenants_of(feed, tenants)
+        try:
+            for tenant in chosen or (None,):
+                with failures.of(tenant):
+                    task = _Task(feed, stores, run_id, actor, tenant, threshold, dry_run, feed.table.state())
+                    swept = _one(task)
+                    landed = landed or swept.receipt.version is not None
+                    yield swept
+                    if swept.receipt.refused is not None:
+                        raise _refused(swept.receipt)
+        finally:
+            if landed:
+                merge(feed, stores, run_id)
+        failures.end(len(chosen))
+    except IntegrationError as error:
+        raise error.at(source.name, stream.name) from error.__cause__
+
+
+def _check_lake(feed: Feed) -> None:
+    """See that there is something to sweep, and that keys are stored as they were. Raises `LakeError`."""
+    state = feed.table.state()
+    if not state.sequence:
+        raise LakeError("nothing was pulled yet, so there is nothing to sweep", remedy="Sync the stream first.")
+    check_axis(feed, state.finished)
+    last = state.receipt.mask_key if state.receipt else ""
+    if last and feed.mask.key_name and last != feed.mask.key_name:
+        raise LakeError(
+            "the lake's columns were hashed with another key, so no key of the list would be found",
+            field="mask",
+            remedy="Set INTEGRATION_MASK_KEY to the one before.",
+        )
+
+
+def _one(task: _Task) -> Swept:
+    """Read the list, compare, and land what was found."""
+    feed = task.feed
+    with feed.table.writer(list_schema(feed.table.schema(), feed.stream.key)) as staged:
+        found = _read_list(task, staged)
+        for _ in range(_TRIES):
+            try:
+                return _settle(task, found)
+            except SliceTakenError:
+                continue  # something landed meanwhile: its keys are left alone, so compare again
+            except VersionsGoneError as error:
+                raise RescheduleError("the lake was rewritten while it was swept", remedy="Sweep again later.") from error
+    raise RescheduleError("other runs kept landing rows while the list was compared", remedy="Sweep again later.")
+
+
+def _read_list(task: _Task, staged: Writer) -> _List:
+    """Stage the list's keys page by page. Stops at the first thing that speaks against it."""
+    feed, found = task.feed, _List()
+    if not isinstance(feed.client, SourceClient):
+        raise LakeError("files are no list of what there is", remedy="Drop the sweep.")
+    before = feed.client.usage.snapshot()
+    reading = KeyReading(feed.client, feed.source, feed.stream, feed.contract, task.tenant)
+    mask = Masking(tuple(column for column in feed.mask.columns if column.name in feed.stream.key), feed.mask.key)
+    for batch in batches(reading):
+        if batch.rejects:
+            found.wrong = f"a record of the list has no key that can be read: {valueless(batch.rejects[0].reasons[0])}"
+            break
+        if any(batch.table.column(name).null_count for name in feed.stream.key):
+            found.wrong = f"a record of the list has no {' or '.join(feed.stream.key)}"
+            break
+        staged.write(mask(batch.table))
+    staged.write_no_rows()
+    found.files = [LakeFile(0, file.path, file.rows) for file in staged.finish()]
+    found.pages, found.total = reading.pages, reading.total
+    found.requests = feed.client.usage.minus(before).requests
+    found.wrong = found.wrong or _moved(task, reading)
+    return found
+
+
+def _moved(task: _Task, reading: KeyReading) -> str | None:
+    """Why a list that was read to its end may yet lack keys."""
+    if reading.warnings:
+        return reading.warnings[0]
+    if reading.total is None and isinstance(keys_of(task.feed.stream).paging, PageNumber | Offset):
+        return "it is read by number, which skips records when others go, and the API does not count them"
+    return None
+
+
+def _settle(task: _Task, found: _List) -> Swept:
+    """Compare the list with the table as both are now; land what differs, if that is as it may be."""
+    feed, stream = task.feed, task.feed.stream
+    base = feed.table.state()
+    aim = target(feed.source, stream, feed.contract)
+    carried = tuple(dict.fromkeys(filter(None, [*stream.key, aim.version, stream.cursor.field if stream.cursor else None])))
+    with feed.table.writer(list_schema(feed.table.schema(), stream.key)) as staged:
+        touched = _touched(task, base, staged)
+        lists = Lists(found.files, touched, carried, _whose(feed, task.tenant))
+        with task.stores.warehouse.compare(aim, feed.table, lists) as differences:
+            receipt = _account(task, found, differences)
+            if receipt.outcome == "refused" or task.dry_run:
+                return Swept(receipt, _examples(differences.gone()))
+            return _land(task, base, receipt, differences)
+
+
+def _touched(task: _Task, base: LakeState, staged: Writer) -> list[LakeFile]:
+    """The keys of what landed since the sweep began, or that the warehouse does not have yet, staged."""
+    table, stream = task.feed.table, task.feed.stream
+    merged = task.stores.warehouse.version(task.feed.source.name, stream.name)
+    assert task.base.version is not None  # noqa: S101 - a stream that was pulled has a table
+    known = min(task.base.version, -1 if merged is None else merged)
+    new = table.files(known if known >= 0 else None, base.version)
+    schema = list_schema(table.schema(), stream.key)
+    for batch in table.scan(new, schema.names) if new else ():
+        staged.write(batch)
+    return [LakeFile(0, file.path, file.rows) for file in staged.finish()]
+
+
+def _whose(feed: Feed, tenant: str | None) -> tuple[str, str | int] | None:
+    column = feed.stream.tenants.column if feed.stream.tenants else None
+    if column is None or tenant is None:
+        return None
+    return column, tenant_value(tenant, feed.contract.column(column).type)
+
+
+def _account(task: _Task, found: _List, seen: Differences) -> SweepReceipt:
+    """What was seen, and whether anything may be deleted for it."""
+    threshold = task.sweep.threshold if task.threshold is None else task.threshold
+    receipt = SweepReceipt(
+        source=task.feed.source.name,
+        stream=task.feed.stream.name,
+        run_id=task.run_id,
+        actor=task.actor,
+        outcome="dry-run" if task.dry_run else SWEPT,
+        swept_at=task.swept_at.isoformat(),
+        tenant=task.tenant,
+        listed=seen.listed,
+        flagged=seen.flagged,
+        total=found.total,
+        live=seen.live,
+        unlisted=seen.unlisted,
+        unknown=seen.unknown,
+        allowed=task.sweep.allowed(seen.live, threshold),
+        threshold=threshold,
+        pages=found.pages,
+        requests=found.requests,
+        seconds=round(monotonic() - task.started, 3),
+    )
+    refused = found.wrong or _incomplete(receipt)
+    return receipt if refused is None else replace(receipt, outcome="refused", refused=refused)
+
+
+def _incomplete(receipt: SweepReceipt) -> str | None:
+    """Why the list looks incomplete beside the table; None when it does not."""
+    there = receipt.listed - receipt.flagged
+    if receipt.total is not None and receipt.total != receipt.listed:
+        return f"the API counts {receipt.total:,} records and listed {receipt.listed:,} different keys"
+    if receipt.live and not there:
+        return f"it is empty, and the table has {receipt.live:,} live rows"
+    if there < receipt.live - receipt.allowed:
+        return f"it has {there:,} keys and the table {receipt.live:,} live rows, of which {receipt.allowed:,} may be deleted"
+    if receipt.unlisted > receipt.allowed:
+        return f"it would delete {receipt.unlisted:,} of {receipt.live:,} live rows, and {receipt.allowed:,} may be deleted"
+    return None
+
+
+def _land(task: _Task, base: LakeState, receipt: SweepReceipt, seen: Differences) -> Swept:
+    """Commit rows that delete what is gone and bring back what returned; no commit when there is neither."""
+    feed, stamp = task.feed, Stamp(task.swept_at, task.run_id)
+    schema = swept_schema(schema_of(feed))
+    examples = _examples(seen.gone())
+    if not (seen.unlisted or seen.returned):
+        return Swept(replace(receipt, outcome="unchanged"))
+    aim, unlisted, revived = target(feed.source, feed.stream, feed.contract), 0, 0
+    with feed.table.writer(schema) as writer:
+        for rows in tombstones(seen.gone(), schema, stamp):
+            writer.write(rows)
+            unlisted += rows.num_rows
+        for rows in revivals(feed.table, aim, seen.back(), schema, stamp):
+            writer.write(rows)
+            revived += rows.num_rows
+        if unlisted > receipt.allowed:
+            raise SliceTakenError("the table changed while it was compared")
+        if not (unlisted or revived):
+            return Swept(replace(receipt, outcome="unchanged"))
+        receipt = replace(receipt, unlisted=unlisted, revived=revived, seconds=round(monotonic() - task.started, 3))
+        feed.table.prepare(schema)
+        committed = feed.table.commit(writer, _receipt(task, base, receipt), None, base, feed.stream.origin)
+    return Swept(replace(receipt, version=committed.version), examples)
+
+
+def _receipt(task: _Task, base: LakeState, receipt: SweepReceipt) -> Receipt:
+    """The lake's account of what landed. Its slice is empty: nothing was pulled, and nothing is finished by it."""
+    mark = Slice(watermark(base.finished, task.feed.stream.origin, task.tenant)).to_json()[0]
+    landed = receipt.unlisted + receipt.revived
+    return Receipt(
+        source=receipt.source,
+        stream=receipt.stream,
+        run_id=receipt.run_id,
+        outcome=SWEPT,
+        slice=(mark, mark),
+        tenant=receipt.tenant,
+        watermark_before=mark,
+        watermark_after=mark,
+        pages=receipt.pages,
+        requests=receipt.requests,
+        fetched=landed,
+        accepted=landed,
+        tombstones=receipt.unlisted,
+        seconds=receipt.seconds,
+        contract=task.feed.stream.contract_name,
+        contract_hash=task.feed.contract.hash,
+        code_version=__version__,
+        started_at=receipt.swept_at,
+        finished_at=datetime.now(UTC).isoformat(),
+        mask_key=task.feed.mask.key_name,
+        sweep=receipt.to_dict(),
+    )
+
+
+def _examples(rows: Iterator[pa.RecordBatch]) -> tuple[dict[str, Any], ...]:
+    """A few of the rows in the order of their keys, without their time of extraction."""
+    found: list[dict[str, Any]] = []
+    for batch in rows:
+        found += [{name: value for name, value in row.items() if not name.startswith("_")} for row in batch.to_pylist()]
+        if len(found) >= EXAMPLES:
+            break
+    return tuple(sorted(found[:EXAMPLES], key=lambda row: tuple(row.values())))
+
+
+def _refused(receipt: SweepReceipt) -> SweepRefusedError:
+    return SweepRefusedError(
+        f"the list of keys was refused, and nothing was deleted: {receipt.refused}",
+        source=receipt.source,
+        stream=receipt.stream,
+        field="sweep",
+        remedy="See what the API lists, and what a dry run would delete; if that is right, sweep once with a larger --threshold.",
+    )
