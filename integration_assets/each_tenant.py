@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from threading import Lock
 from typing import Any
 
 from integration_assets.errors import (
@@ -94,10 +95,11 @@ def in_turn(feed: Feed, tenants: Sequence[str]) -> list[str]:
 
 @dataclass
 class Failures:
-    """The errors of a sync's tenants, kept until all had their turn."""
+    """The errors of a sync's tenants, kept until all had their turn. Thread safe."""
 
     errors: dict[str, IntegrationError] = field(default_factory=dict)
     unanswered: int = 0
+    _lock: Lock = field(default_factory=Lock, repr=False)
 
     @contextmanager
     def of(self, tenant: str | None) -> Iterator[None]:
@@ -107,14 +109,16 @@ class Failures:
         except IntegrationError as error:
             if tenant is None:
                 raise
-            if isinstance(error, _OF_ALL):
-                if self.errors:
-                    error.what = f"{error.what}; before that failed {_told(self.errors)}"
-                raise
-            self.errors[tenant] = error
-            self.unanswered = self.unanswered + 1 if isinstance(error, RescheduleError) else 0
+            with self._lock:
+                if isinstance(error, _OF_ALL):
+                    if self.errors:
+                        error.what = f"{error.what}; before that failed {_told(self.errors)}"
+                    raise
+                self.errors.setdefault(tenant, error)
+                self.unanswered = self.unanswered + 1 if isinstance(error, RescheduleError) else 0
         else:
-            self.unanswered = 0
+            with self._lock:
+                self.unanswered = 0
 
     def feed(self, feed: Feed) -> Feed:
         """The feed to pull the next tenant by: once the API has left several in a row without an answer, it tries only once.
@@ -126,11 +130,11 @@ class Failures:
             return feed
         return replace(feed, client=hurried(client))
 
-    def end(self, total: int) -> None:
-        """Raise one error for all that failed of `total` tenants, naming them; nothing if none did."""
-        if self.errors:
-            first = next(iter(self.errors.values()))
-            raise combined(self.errors, total) from first.__cause__
+    def end(self, tenants: Collection[str | None]) -> None:
+        """Raise one error for all that failed of the `tenants`, naming them in their order; nothing if none did."""
+        failed = {tenant: self.errors[tenant] for tenant in tenants if tenant is not None and tenant in self.errors}
+        if failed:
+            raise combined(failed, len(tenants)) from next(iter(failed.values())).__cause__
 
 
 def combined(errors: Mapping[str, IntegrationError], total: int) -> IntegrationError:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
-from itertools import chain
+from itertools import chain, count, islice
+from threading import Event
 
 from integration_assets.each_tenant import Failures, check_axis, in_turn, tenants_of
 from integration_assets.errors import (
@@ -18,11 +19,13 @@ from integration_assets.errors import (
     SliceTakenError,
     SpecError,
 )
+from integration_assets.extract.lane import Lane
 from integration_assets.extract.limits import open_store
 from integration_assets.extract.opening import Client, client_for
-from integration_assets.ingest import Feed, Job, Watch, ingest
+from integration_assets.ingest import Feed, Job, Progress, Watch, ingest
 from integration_assets.land.state import LakeState
 from integration_assets.land.warehouse import MergeResult, Target
+from integration_assets.parallel import in_order
 from integration_assets.parents import parents_of
 from integration_assets.settings import MASK_KEY, Settings
 from integration_assets.spec.contract import Contract, check_stream
@@ -123,6 +126,7 @@ def sync(
     now: datetime | None = None,
     afresh: bool = False,
     dry_run: bool = False,
+    at_once: int | None = None,
     watch: Watch = lambda _: None,
 ) -> Iterator[Receipt]:
     """Pull a stream and yield each slice's receipt as it commits.
@@ -134,78 +138,121 @@ def sync(
     tenants    : of these, who are not looked up in the API's listing; of all that there are when None. One that fails does not
                  stop the others; when all had their turn, one error names those that failed.
     now        : by the API's clock, where several calls are to end at one moment; it is asked when None.
-    Raises the errors of `integration_assets.errors` with source and stream filled in; slices committed before stay.
+    at_once    : partitions, tenants or steps of a range that are pulled at once, each in a thread of its own; as many as the
+                 source's limits allow when None. Receipts come in the order of the slices all the same: one that is committed
+                 early waits for its turn to be told of.
+    watch      : called from the thread that pulls the slice.
+    Raises the errors of `integration_assets.errors` with source and stream filled in; slices committed before stay. After the
+    first error no other slice begins; those under way are finished and told of before it is raised.
     """
-    wanted: list[tuple[str | None, Slice | None]]
-    wanted = [(key, span) for key in partitions] if partitions is not None else [(None, span)]
+    keys = [None] if partitions is None else list(dict.fromkeys(partitions))
     failures = Failures()
     try:
         listed = tenants is not None and feed.stream.tenants is not None and feed.stream.tenants.listing is not None
         chosen = in_turn(feed, tenants or ()) if listed else in_turn(feed, tenants_of(feed, tenants))
         # All by one clock: tenants that are done are then done to the same moment, and the lake notes them together.
         now = feed.client.now() if now is None and chosen and feed.stream.cursor else now
-        for tenant in chosen or (None,):
-            with failures.of(tenant):
-                one = failures.feed(feed)
-                for key, range_ in wanted:
-                    yield from _pull(one, run_id, key, range_, tenant, now, afresh=afresh, dry_run=dry_run, watch=watch)
-        failures.end(len(chosen))
+        ranges = [(tenant, key) for tenant in chosen or (None,) for key in keys]
+        most = 1 if dry_run else at_once or feed.source.limits.slices_at_once
+        beside = min(most, len(ranges))
+        order = _Order(run_id, span, now, afresh, dry_run, watch, at_once=most if beside <= 1 else 1)
+        mine = side_by_side(feed, beside)
+        works = (_of_tenant(mine, order, key, tenant, failures) for tenant, key in ranges if tenant not in failures.errors)
+        yield from in_order(works, beside, mine.lane.stopped)
+        failures.end(chosen)
     except IntegrationError as error:
         raise error.at(feed.source.name, feed.stream.name) from error.__cause__
 
 
-def _pull(
-    feed: Feed,
-    run_id: str,
-    key: str | None,
-    span: Slice | None,
-    tenant: str | None,
-    now: datetime | None,
-    *,
-    afresh: bool,
-    dry_run: bool,
-    watch: Watch,
+def side_by_side(feed: Feed, beside: int) -> Feed:
+    """The feed for slices of which so many are pulled at once; as it is for one alone."""
+    return feed if beside <= 1 else replace(feed, lane=Lane(feed.lane.share * beside))
+
+
+@dataclass(frozen=True)
+class _Order:
+    """What a call of `sync` asks for, and how many steps of one range it pulls at once."""
+
+    run_id: str
+    span: Slice | None
+    now: datetime | None
+    afresh: bool
+    dry_run: bool
+    watch: Watch
+    at_once: int
+
+    @property
+    def anew(self) -> bool:
+        """Whether what the lake has lands once more."""
+        return self.span is not None or self.afresh
+
+
+def _of_tenant(feed: Feed, order: _Order, key: str | None, tenant: str | None, failures: Failures) -> Iterator[Receipt]:
+    with failures.of(tenant):
+        yield from _pull(failures.feed(feed), order, key, tenant)
+
+
+def _pull(feed: Feed, order: _Order, key: str | None, tenant: str | None) -> Iterator[Receipt]:
+    """Plan one range and ingest it step by step."""
+    # The first steps go on top of what they were planned on: opening the table costs as much as a small slice.
+    base, overtaken = feed.table.state(), Event()
+    whole = plan_slice(feed, key, order.span, tenant, order.now, base.finished)
+    yield from _in_steps(feed, order, key, steps(feed.stream.cursor, whole), base, overtaken)
+
+
+def _in_steps(
+    feed: Feed, order: _Order, key: str | None, slices: Iterable[Slice], base: LakeState, overtaken: Event
 ) -> Iterator[Receipt]:
-    """Plan one range and ingest it step by step, each on the lake's state of that moment.
+    """Ingest slices, each on the lake's state of that moment, as many at once as are to be."""
+    coming = islice(slices, 1 if order.dry_run else None)
+    first = list(islice(coming, order.at_once))
+    mine = side_by_side(feed, len(first))
+    works = (
+        _step(mine, order, key, step, base if place < len(first) else None, overtaken)
+        for place, step in enumerate(chain(first, coming))
+        if not step.empty and not overtaken.is_set()
+    )
+    yield from in_order(works, len(first), mine.lane.stopped)
+
+
+def _step(
+    feed: Feed, order: _Order, key: str | None, step: Slice, planned_on: LakeState | None, overtaken: Event
+) -> Iterator[Receipt]:
+    """Ingest one step, on `planned_on` or the lake's present state; one receipt.
 
     A step that another run finished meanwhile is left to it. One that it only overlaps, or whose page token was aged out, is
     read again from its start, a few times.
+
+    overtaken : set when another sync is ahead of this one and goes on with the rest: the API is not asked twice.
     """
-    planned = key is None and span is None
-    # The first step goes on top of what it was planned on: opening the table costs as much as a small slice.
-    planned_on = feed.table.state()
-    states = chain([planned_on], iter(feed.table.state, None))
-    ahead = deque(steps(feed.stream.cursor, plan_slice(feed, key, span, tenant, now, planned_on.finished)))
-    tries = 0
-    while ahead and not ahead[0].empty:
-        base = next(states)
+
+    def watch(progress: Progress) -> None:
+        feed.lane.check()
+        order.watch(progress)
+
+    for tries in count(1):
+        base, planned_on = planned_on or feed.table.state(), None
         check_axis(feed, base.finished)
         _check_key(feed, base)
-        known = replace(base, etag=None) if afresh else base
-        job = Job(ahead[0], known, run_id, key, skip_known=span is None and not afresh, dry_run=dry_run)
+        known = replace(base, etag=None) if order.afresh else base
+        job = Job(step, known, order.run_id, key, skip_known=not order.anew, dry_run=order.dry_run)
         try:
-            receipt = ingest(feed, job, watch)
+            receipt = ingest(replace(feed, client=feed.client.apart()), job, watch)
         except PageTokenExpiredError:
-            tries += 1
             if tries == _TRIES:
                 raise
-            continue
         except SliceTakenError:
-            winner, tries = _winner(feed, job), tries + 1
+            winner = _winner(feed, job)
             if winner is None and tries == _TRIES:
                 raise
             if winner is not None:
+                if key is None and order.span is None and winner.partition is None:
+                    overtaken.set()
                 yield _taken(feed, job, winner)
-                if planned and winner.partition is None:
-                    return  # another sync is ahead of this one and goes on with the rest: the API is not asked twice
-                ahead.popleft()
-                tries = 0
-            continue
-        yield receipt
-        if dry_run:
+                return
+        else:
+            yield receipt
             return
-        ahead.popleft()
-        tries = 0
 
 
 def _winner(feed: Feed, job: Job) -> Receipt | None:
@@ -333,17 +380,21 @@ def merge(feed: Feed, stores: Stores, run_id: str) -> MergeResult:
 def outcome(receipts: Sequence[Receipt]) -> Receipt | None:
     """Several slices' receipts as one account: counts summed, first and last boundary; None for none.
 
+    Its seconds are those in which any of them was under way; those of waiting are summed over all.
     An account of several tenants has no watermark, and its warnings say whose they are.
     """
     if not receipts:
         return None
     first, last = receipts[0], receipts[-1]
+    # Slices of one run need not commit in their order.
+    landed = sorted((receipt for receipt in receipts if receipt.version is not None), key=lambda receipt: receipt.version or 0)
+    earliest, latest = (landed[0], landed[-1]) if landed else (first, last)
     mixed = len({receipt.tenant for receipt in receipts}) > 1
     summed = {
         name: sum(getattr(receipt, name) for receipt in receipts)
         for name in (
-            "pages", "requests", "retries", "bytes", "fetched", "accepted", "rejected", "duplicate", "filtered", "tombstones", "moved",
-            "seconds", "throttled", "queued",
+            "pages", "requests", "retries", "bytes", "fetched", "accepted", "rejected", "duplicate", "filtered", "tombstones",
+            "moved", "throttled", "queued",
         )
     }  # fmt: skip
     drift: dict[str, Counter[str]] = {}
@@ -357,8 +408,10 @@ def outcome(receipts: Sequence[Receipt]) -> Receipt | None:
         outcome="committed" if any(receipt.outcome == "committed" for receipt in receipts) else last.outcome,
         slice=(first.slice[0], last.slice[1]),
         tenant=None if mixed else last.tenant,
-        watermark_before=None if mixed else first.watermark_before,
-        watermark_after=None if mixed else last.watermark_after,
+        watermark_before=None if mixed else earliest.watermark_before,
+        watermark_after=None if mixed else latest.watermark_after,
+        version=latest.version,
+        seconds=_elapsed(receipts),
         reasons=reasons,
         # Plain dicts: a Counter does not survive dataclasses.asdict.
         drift={kind: dict(paths) for kind, paths in drift.items()},
@@ -367,3 +420,14 @@ def outcome(receipts: Sequence[Receipt]) -> Receipt | None:
         files=(),
         **summed,
     )
+
+
+def _elapsed(receipts: Sequence[Receipt]) -> float:
+    """The seconds in which at least one of the slices was under way; of those without a moment, all."""
+    timed = [receipt for receipt in receipts if receipt.started_at]
+    total = sum(receipt.seconds for receipt in receipts if not receipt.started_at)
+    until = 0.0
+    for began, seconds in sorted((datetime.fromisoformat(one.started_at).timestamp(), one.seconds) for one in timed):
+        total += max(0.0, began + seconds - max(began, until))
+        until = max(until, began + seconds)
+    return round(total, 3)

@@ -27,6 +27,7 @@ from integration_assets.spec.receipt import Receipt
 from integration_assets.spec.source import Source
 from integration_assets.sync import Say, Stores, merge, open_feeds, outcome
 from integration_assets.sync import sync as sync_stream
+from integration_assets.tally import Tally
 
 _REASONS = 5
 
@@ -109,19 +110,17 @@ def _pull(work: Work, run_id: str, bars: Progress, *, dry_run: bool) -> None:
     if not plan.slices:
         return
     bar = bars.add_task(plan.feed.stream.name, total=plan.slices, rows=0, rate="")
-    rows, seconds = 0, 0.0
+    tally = Tally()
 
     def watch(now: ingest.Progress) -> None:
-        spent = seconds + now.seconds
-        bars.update(bar, rows=rows + now.fetched, rate=f"{(rows + now.fetched) / spent:,.0f}/s" if spent else "")
+        tally.tell(now)
+        bars.update(bar, rows=tally.fetched, rate=f"{tally.rate:,.0f}/s")
 
     whose = plan.tenants or None
     for receipt in sync_stream(
         plan.feed, run_id, partitions=plan.keys, span=plan.span, tenants=whose, dry_run=dry_run, watch=watch
     ):
         work.receipts.append(receipt)
-        rows += receipt.fetched
-        seconds += receipt.seconds
         bars.update(bar, advance=1)
     bars.update(bar, total=len(work.receipts), completed=len(work.receipts))
 

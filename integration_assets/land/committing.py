@@ -149,7 +149,9 @@ def _clash(winner: Receipt, proposal: Proposal) -> bool:
         return False
     if winner.tenant != proposal.receipt.tenant:
         return False
-    return proposal.slice is None or Slice.from_json(winner.slice, winner.tenant).overlaps(proposal.slice)
+    # What was asked for, not what it reached: that may be nothing, and a snapshot is the whole axis.
+    mine = Slice.from_json(proposal.receipt.slice, proposal.receipt.tenant)
+    return Slice.from_json(winner.slice, winner.tenant).overlaps(mine)
 
 
 def _taken(proposal: Proposal, winner: Receipt | None) -> SliceTakenError:

@@ -22,6 +22,7 @@ from integration_assets.land.reading import LakeFile
 from integration_assets.land.state import LakeState, carry, entries, read_state
 from integration_assets.land.store import Store, VersionsGoneError
 from integration_assets.land.warehouse import SWEPT_AT
+from integration_assets.land.turns import turn
 from integration_assets.land.writer import DataFile, Writer, skipping_columns
 from integration_assets.spec.cursor import CursorValue, Slice
 from integration_assets.spec.receipt import Receipt
@@ -138,7 +139,9 @@ class LakeTable:
             table = self._store.open()
             try:
                 if table is None:
-                    self._create(wanted, schema)
+                    with turn(self.uri):
+                        if self._store.open() is None:
+                            self._create(wanted, schema)
                     continue
                 missing = self._compare(table, wanted)
                 if not missing:
@@ -182,7 +185,8 @@ class LakeTable:
             # From here on a failure may hide a commit that happened; deleting its files would lose rows.
             source.keep()
         try:
-            return commit(self._store, Proposal(files, receipt, slice_, origin, etag, content_hash, ticket(), once), base)
+            with turn(self.uri):
+                return commit(self._store, Proposal(files, receipt, slice_, origin, etag, content_hash, ticket(), once), base)
         except ReplanError:
             for file in files:
                 # What an earlier run left may be in the commit that won.

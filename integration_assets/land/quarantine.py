@@ -20,6 +20,7 @@ from integration_assets.errors import LakeError, SpecError
 from integration_assets.land.entries import Entry, State, Where, count_states, fold
 from integration_assets.land.lake import Lake, LakeTable
 from integration_assets.land.quarantine_rows import REJECTED, SCHEMA, Action, action_row, ends, identity, rejection
+from integration_assets.land.turns import turn
 from integration_assets.spec.cursor import Slice
 from integration_assets.spec.records import Reject
 
@@ -79,27 +80,28 @@ class Quarantine:
         if not first:
             return 0
         table = self.table(source, stream)
-        table.prepare(SCHEMA)
-        stored, noted = _stored(table, slice_, run_id, contract_hash)
-        added = 0
-        with table.writer(SCHEMA) as writer:
-            batch = first
-            while batch:
-                rows = [
-                    rejection(
-                        source, stream, one.payload, one.reasons, one.key, slice_, run_id, contract_hash, partition, pulled_at
-                    )
-                    for one in batch
-                ]
-                fresh = {str(row["identity"]): row for row in rows if row["identity"] not in noted}
-                for name in fresh.keys() & stored:
-                    fresh[name] |= {"payload": None, "preview": None}
-                noted.update(fresh)
-                writer.write(pa.Table.from_pylist(list(fresh.values()), schema=SCHEMA))
-                added += len(fresh)
-                batch = list(islice(arriving, _BATCH))
-            table.append(writer)
-        _tidy(table)
+        with turn(table.uri):
+            table.prepare(SCHEMA)
+            stored, noted = _stored(table, slice_, run_id, contract_hash)
+            added = 0
+            with table.writer(SCHEMA) as writer:
+                batch = first
+                while batch:
+                    rows = [
+                        rejection(
+                            source, stream, one.payload, one.reasons, one.key, slice_, run_id, contract_hash, partition, pulled_at
+                        )
+                        for one in batch
+                    ]
+                    fresh = {str(row["identity"]): row for row in rows if row["identity"] not in noted}
+                    for name in fresh.keys() & stored:
+                        fresh[name] |= {"payload": None, "preview": None}
+                    noted.update(fresh)
+                    writer.write(pa.Table.from_pylist(list(fresh.values()), schema=SCHEMA))
+                    added += len(fresh)
+                    batch = list(islice(arriving, _BATCH))
+                table.append(writer)
+            _tidy(table)
         return added
 
     def note(self, source: str, stream: str, actions: Iterable[Action]) -> None:

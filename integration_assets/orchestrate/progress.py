@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from threading import Lock
 from time import monotonic
 from typing import TYPE_CHECKING
+
+from integration_assets.tally import Tally
 
 if TYPE_CHECKING:
     from integration_assets.ingest import Progress
@@ -16,7 +19,9 @@ EVERY = 5.0
 
 @dataclass
 class Reporter:
-    """Says how far a run over `total` partitions (None: not partitioned) is; `watch` is called after every batch.
+    """Says how far a run over `total` partitions (None: not partitioned) is; `watch` is called after every page.
+
+    Slices that are pulled at once tell it from their threads; a line names the one that it is about.
 
     say     : where a line goes.
     every   : seconds between two lines.
@@ -26,32 +31,31 @@ class Reporter:
     total: int | None = None
     every: float = EVERY
     finished: int = 0
-    rows: int = 0
-    started: float = field(default_factory=monotonic)
+    tally: Tally = field(default_factory=Tally)
     said: float = field(default_factory=monotonic)
+    _lock: Lock = field(default_factory=Lock, repr=False)
 
     def watch(self, progress: Progress) -> None:
-        """Say a line about the slice under way, unless one was said just now."""
-        if monotonic() - self.said < self.every:
-            return
-        self.said = monotonic()
-        self.say(self.line(progress))
-
-    def done_slice(self, records: int) -> None:
-        """Count a slice's records in."""
-        self.rows += records
+        """Count in; say a line about the slice, unless one was said just now."""
+        self.tally.tell(progress)
+        with self._lock:
+            if monotonic() - self.said < self.every:
+                return
+            self.said = monotonic()
+            line = self.line(progress)
+        self.say(line)
 
     def done_partition(self) -> None:
         """Count a whole partition in."""
-        self.finished += 1
+        with self._lock:
+            self.finished += 1
 
     def line(self, progress: Progress) -> str:
-        """Rows, pages, slices, rate and what remains; a remainder only where the number of slices is known."""
-        seconds = max(monotonic() - self.started, 1e-9)
-        rows = self.rows + progress.fetched
+        """Rows and pages of the slice, the run's rate, and what remains; the last only where the number of slices is known."""
+        seconds = self.tally.seconds
         parts = [
             f"{progress.stream} {progress.job.slice}: {progress.fetched:,} records in {progress.pages:,} pages",
-            f"{rows / seconds:,.0f} records/s",
+            f"{self.tally.rate:,.0f} records/s",
         ]
         if self.total and self.total > 1:
             parts.append(f"{self.finished} of {self.total} partitions done")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -12,7 +13,6 @@ import dagster as dg
 from integration_assets.errors import IntegrationError, RejectThresholdError
 from integration_assets.orchestrate import checks
 from integration_assets.orchestrate.dry_run import dry_run
-from integration_assets.orchestrate.failures import IN_A_ROW, OF_ONE_PARTITION, together
 from integration_assets.orchestrate.history import last_pulls, receipts_of
 from integration_assets.orchestrate.metadata import (
     Metadata,
@@ -29,6 +29,7 @@ from integration_assets.orchestrate.parts import Part, parts, whole_parts
 from integration_assets.orchestrate.progress import Reporter
 from integration_assets.orchestrate.replay import replayed
 from integration_assets.orchestrate.resources import StoresResource
+from integration_assets.orchestrate.several import Done, Turns
 from integration_assets.orchestrate.specs import lake_key, warehouse_key
 from integration_assets.orchestrate.tenants import add_tenants
 from integration_assets.spec.receipt import Receipt
@@ -163,8 +164,10 @@ class Step:
         return metadata, results
 
     def _partitions(self, feed: Feed, done: Collection[str | None]) -> Iterator[Event]:
-        """Pull tenant by tenant and partition by partition. What fails of one tenant does not keep the others back."""
+        """Pull tenant by tenant and partition by partition, some at once. What fails of one tenant keeps no other back."""
         from integration_assets.each_tenant import Failures
+        from integration_assets.parallel import in_order
+        from integration_assets.sync import side_by_side
 
         found = self._parts(feed)
         if not found:
@@ -173,39 +176,42 @@ class Step:
         report = Reporter(self.context.log.info, len(found))
         # One clock for all tenants: those that are done to the same moment are noted together in the lake.
         now = feed.client.now() if self.stream.tenants and self.stream.cursor and found else None
-        failures, tenants = Failures(), dict.fromkeys(part.tenant for part in found)
-        for tenant in tenants:
-            mine = [part for part in found if part.tenant == tenant and part.label not in done]
-            with failures.of(tenant):
-                yield from self._of_one(failures.feed(feed), mine, report, now, alone=alone)
-        failures.end(len(tenants))
+        turns = Turns(Failures())
+        wanted = [part for part in found if part.label not in done]
+        beside = min(feed.source.limits.slices_at_once, len(wanted))
+        mine = side_by_side(feed, beside)
+        works = (self._try(mine, part, turns, report, now, beside) for part in turns.coming(wanted))
+        with closing(in_order(works, beside, mine.lane.stopped)) as all_done:
+            for one in all_done:
+                yield from self._told(feed, one, result=alone)
+        turns.end(found)
 
-    def _of_one(
-        self, feed: Feed, parts: Sequence[Part], report: Reporter, now: datetime | None, *, alone: bool
-    ) -> Iterator[Event]:
-        """Pull partition by partition. One whose own data is at fault does not keep the others back."""
-        failed: dict[str, IntegrationError] = {}
-        row = tried = 0
-        for part in parts:
-            assert part.label is not None  # noqa: S101 - of a partitioned stream
-            tried += 1
+    def _try(self, feed: Feed, part: Part, turns: Turns, report: Reporter, now: datetime | None, beside: int) -> Iterator[Done]:
+        """Pull one part, of which so many are pulled at once; runs in a thread of its own."""
+        receipts: list[Receipt] = []
+        try:
             if part.missed and self._whole_in_lake(feed, part):
-                continue  # another run pulled it since this one began
-            try:
-                yield self._event(feed, part, self._sync(feed, part, report, now), result=alone)
-            except OF_ONE_PARTITION as error:
-                self.context.log.warning("partition %s failed: %s", part.label, error)
-                if isinstance(error, RejectThresholdError):
-                    self.refusals.append(error)
-                failed[part.label] = error
-                row += 1
-                if row == IN_A_ROW:
-                    break
-                continue
-            row = 0
-            report.done_partition()
-        if failed:
-            raise together(failed, left=len(parts) - tried)
+                yield Done(part, None)  # another run pulled it since this one began
+                return
+            for receipt in self._sync(turns.failures.feed(feed), part, report, now, at_once=None if beside <= 1 else 1):
+                receipts.append(receipt)  # noqa: PERF402 - those before an error count
+        except IntegrationError as error:
+            turns.ended(part, error)
+            yield Done(part, receipts, error)
+            return
+        turns.ended(part, None)
+        report.done_partition()
+        yield Done(part, receipts)
+
+    def _told(self, feed: Feed, one: Done, *, result: bool) -> Iterator[Event]:
+        """What the catalogue is told of a part when it is its turn."""
+        self.receipts.extend(one.receipts or ())
+        if one.error is None and one.receipts is not None:
+            yield self._event(feed, one.part, one.receipts, result=result)
+        if one.error is not None:
+            self.context.log.warning("partition %s failed: %s", one.part.label, one.error)
+            if isinstance(one.error, RejectThresholdError):
+                self.refusals.append(one.error)
 
     def _parts(self, feed: Feed) -> list[Part]:
         keys = list(self.context.partition_keys) if names_partitions(self.context, self.stream) else None
@@ -231,12 +237,13 @@ class Step:
             add_tenants(self.context.instance, self.source, self.stream.tenants.listing, tenants)
         return in_turn(feed, tenants)
 
-    def _sync(self, feed: Feed, part: Part, report: Reporter, now: datetime | None = None) -> list[Receipt]:
-        """Pull one part; its receipts, which are counted in as they commit."""
+    def _sync(
+        self, feed: Feed, part: Part, report: Reporter, now: datetime | None = None, at_once: int | None = None
+    ) -> Iterator[Receipt]:
+        """Pull one part; its receipts as they commit."""
         from integration_assets.sync import sync
 
-        mine = []
-        for receipt in sync(
+        return sync(
             feed,
             self.context.run.run_id,
             partitions=None if part.key is None else [part.key],
@@ -244,12 +251,9 @@ class Step:
             tenants=None if part.tenant is None else [part.tenant],
             now=now,
             afresh=self.wanted.afresh,
+            at_once=at_once,
             watch=report.watch,
-        ):
-            mine.append(receipt)
-            self.receipts.append(receipt)
-            report.done_slice(receipt.fetched)
-        return mine
+        )
 
     def _event(self, feed: Feed, part: Part, receipts: Sequence[Receipt], *, result: bool) -> Event:
         """What the catalogue is told of a part: a materialization, as output or not, if the lake has the partition."""
@@ -273,7 +277,8 @@ class Step:
         key = lake_key(self.source, self.stream)
         try:
             for part in whole_parts(feed, self.wanted):
-                self._sync(feed, part, report)
+                for receipt in self._sync(feed, part, report):
+                    self.receipts.append(receipt)
         except IntegrationError:
             # What was committed before stays, and the catalogue should know of it.
             if self.receipts:

@@ -76,11 +76,12 @@ class Limits(Spec):
     breaker: Breaker | None = Breaker()
     group: str | None = Field(default=None, pattern=r"^[a-z][a-z0-9_]{0,62}$")
     max_connections: int = Field(default=8, ge=1)
+    slices: int = Field(default=4, ge=1, le=32)
     max_page_bytes: int = Field(default=64 * 2**20, ge=1)
     max_pages: int = Field(default=1_000_000, ge=1)
-
     checkpoint_pages: int | None = Field(default=100, ge=1)
     checkpoint_seconds: float = Field(default=5.0, ge=0)
+
     @model_validator(mode="after")
     def _consistent(self) -> Limits:
         for pattern in self.retry_on_body:
@@ -102,6 +103,11 @@ class Limits(Spec):
     def allowed_burst(self) -> int:
         """How many requests may come at once after a rest."""
         return self.burst or max(1, ceil((self.rate or 0) / 20))
+
+    @property
+    def slices_at_once(self) -> int:
+        """How many slices one run pulls at once: what none of them has a connection or a slot for would only wait."""
+        return min(self.slices, self.max_connections, self.concurrent or self.slices)
 
     @property
     def daily_spendable(self) -> int | None:

@@ -49,6 +49,7 @@ class Accounts:
     """The API's data by account, what it answers instead for some, and its clock.
 
     asked : what was asked of each account, in order.
+    slices : so many accounts are pulled at once.
     """
 
     folder: Path
@@ -57,6 +58,7 @@ class Accounts:
     asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     now: datetime = START + timedelta(days=10)
     on_ask: Callable[[str], object] = lambda _: None
+    slices: int = 4
     url: str = ""
 
     def fill(self, keys: Sequence[str] = KEYS, days: int = 10) -> None:
@@ -100,7 +102,7 @@ class Accounts:
             base_url=self.url,
             clock_path="/clock",
             streams=streams or (self.stream(),),
-            limits=Limits(attempts=2, wait_initial=0, wait_max=0),
+            limits=Limits(attempts=2, wait_initial=0, wait_max=0, slices=self.slices),
         )
 
     @property

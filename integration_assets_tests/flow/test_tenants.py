@@ -66,6 +66,7 @@ def test_a_failing_tenant_stops_no_other(accounts: Accounts) -> None:
     accounts.broken.clear()
     accounts.now += DAY
     accounts.asked.clear()
+    accounts.slices = 1
     accounts.pull()
     since = [(key, query["since"]) for key, query in accounts.asked]
     # Who lags comes last: should it fail again, the others have had their turn.
@@ -88,6 +89,7 @@ def test_errors_of_several_kinds_become_the_one_that_says_what_to_do(accounts: A
 def test_an_outage_is_not_waited_for_once_a_tenant(accounts: Accounts) -> None:
     """After three tenants in a row without an answer the others are asked once each, and with patience again after a success."""
     keys = [f"k{number}" for number in range(8)]
+    accounts.slices = 1
     accounts.fill(keys, days=1)
     accounts.broken = dict.fromkeys([*keys[:5], keys[6]], 503)
     with pytest.raises(UpstreamUnavailableError, match="6 of 8 tenants failed"):

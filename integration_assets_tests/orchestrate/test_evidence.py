@@ -203,7 +203,6 @@ def test_progress_says_how_far_and_how_long() -> None:
     said: list[str] = []
     report = Reporter(said.append, total=4, every=0)
     progress = Progress("orders", Job(Slice(1, 2), EMPTY, "run"), fetched=2000, pages=2)
-    report.done_slice(1000)
     report.done_partition()
     report.watch(progress)
     assert "2,000 records in 2 pages" in said[0]
