@@ -118,7 +118,7 @@ def sweep(
         finally:
             if landed:
                 merge(feed, stores, run_id)
-        failures.end(len(chosen))
+        failures.end(chosen)
     except IntegrationError as error:
         raise error.at(source.name, stream.name) from error.__cause__
 
@@ -238,6 +238,7 @@ def _account(task: _Task, found: _List, seen: Differences) -> SweepReceipt:
         total=found.total,
         live=seen.live,
         unlisted=seen.unlisted,
+        returned=seen.returned,
         unknown=seen.unknown,
         allowed=task.sweep.allowed(seen.live, threshold),
         threshold=threshold,

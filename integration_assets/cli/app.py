@@ -86,6 +86,32 @@ def sync(
 
 
 @app.command()
+def sweep(
+    name: Annotated[str, typer.Argument(help="SOURCE.STREAM, which has a sweep")],
+    threshold: Annotated[
+        float | None, typer.Option(min=0, max=1, help="The share of live rows that may be deleted, for this once.")
+    ] = None,
+    tenant: Annotated[
+        list[str] | None, typer.Option(help="A tenant of the stream; may be given several times. All when left out.")
+    ] = None,
+    by: Annotated[str | None, typer.Option(help="Who does it; the user of this machine when left out.")] = None,
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be deleted, and write nothing.")] = False,
+) -> None:
+    """Hold the API's list of all keys against the warehouse's table, and delete softly what the list does not have any more."""
+    from integration_assets.cli.quarantine import who
+    from integration_assets.cli.sweep import run_sweep
+
+    source, (stream, *_) = _named(name)
+    if "." not in name:
+        names = ", ".join(f"{source.name}.{stream.name}" for stream in source.streams if stream.sweep)
+        remedy = f"Name one that has a sweep: {names or 'none has one'}."
+        raise SpecError("one stream at a time is swept", source=source.name, remedy=remedy)
+    settings = Settings.from_environ()
+    run_sweep(source, stream, settings, out, uuid4().hex, who(by), tenants=tenant, threshold=threshold, dry_run=dry_run)
+
+
+@app.command()
 def status(name: Annotated[str | None, typer.Argument(help="SOURCE or SOURCE.STREAM; all when left out.")] = None) -> None:
     """Show each stream's watermark, frontier, gaps and last receipt, and how far the warehouse follows."""
     from integration_assets.cli.status import show_status

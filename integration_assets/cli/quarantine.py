@@ -108,7 +108,7 @@ def replay(
     wanted = _chosen(source, stream, identities, key, reason, since, until, every=every)
     with _opened(source, stream) as (feed, stores):
         entries = _entries(feed, wanted)
-        receipts = list(replay_entries(feed, uuid4().hex, entries, _who(by), dry_run=dry_run)) if entries else []
+        receipts = list(replay_entries(feed, uuid4().hex, entries, who(by), dry_run=dry_run)) if entries else []
         _account(feed, stores, receipts, "Dry run: nothing was written" if dry_run else "Replay", merged=not dry_run)
 
 
@@ -130,7 +130,7 @@ def edit(
     payload = _read(source, stream, file)
     with _opened(source, stream) as (feed, stores):
         (entry,) = _entries(feed, _chosen(source, stream, [identity], any_state=True))
-        landed = edit_entry(feed, uuid4().hex, entry, payload, because, _who(by))
+        landed = edit_entry(feed, uuid4().hex, entry, payload, because, who(by))
         _account(feed, stores, [landed.receipt], "Edit", merged=True)
 
 
@@ -155,7 +155,7 @@ def discard(
     quarantine = Stores.from_settings(Settings.from_environ()).quarantine
     wanted = _chosen(source, stream, identities, key, reason, since, until, every=every)
     entries = quarantine.entries(source.name, stream.name, wanted)
-    done = discard_entries(quarantine, source, stream, entries, because, _who(by), uuid4().hex)
+    done = discard_entries(quarantine, source, stream, entries, because, who(by), uuid4().hex)
     line(_out, f"{name}: {done:,} discarded, {quarantine.counts(source.name, stream.name)['open']:,} still open.")
 
 
@@ -178,7 +178,7 @@ def refetch(
     wanted = _chosen(source, stream, identities, key, reason, since, until, every=every)
     with _opened(source, stream) as (feed, stores):
         entries = _entries(feed, wanted)
-        receipts = list(refetch_entries(feed, uuid4().hex, entries, _who(by))) if entries else []
+        receipts = list(refetch_entries(feed, uuid4().hex, entries, who(by))) if entries else []
         mine = {entry.identity for entry in entries}
         left = [one for one in feed.quarantine.entries(source.name, stream.name) if one.identity in mine and one.state == "open"]
         _account(feed, stores, receipts, "Refetch", merged=True, left=len(left))
@@ -280,7 +280,7 @@ def _read(source: Source, stream: Stream, file: Path) -> bytes:
         ) from None
 
 
-def _who(by: str | None) -> str:
+def who(by: str | None) -> str:
     """Who acts, for the log."""
     try:
         return by or getpass.getuser()

@@ -18,6 +18,7 @@ from integration_assets.orchestrate.sensors import alerts_sensor, source_sensors
 from integration_assets.orchestrate.shadow import shadow_job
 from integration_assets.orchestrate.specs import api_spec
 from integration_assets.orchestrate.standing import standing_checks, standing_schedule
+from integration_assets.orchestrate.sweep import sweep_job, sweep_schedule
 from integration_assets.settings import Settings
 from integration_assets.spec.source import Source
 
@@ -32,6 +33,8 @@ def build(sources: Sequence[Source], resources: Mapping[str, object] | None = No
     sources = [*map(Settings.from_environ().in_force, sources)]
     jobs = [job for source in sources for job in sync_jobs(source)]
     schedules = [schedule for schedule in map(nightly, jobs) if schedule is not None]
+    streams = [(source, stream) for source in sources for stream in source.streams]
+    sweeps = [schedule for pair in streams if (schedule := sweep_schedule(*pair)) is not None]
     standing = standing_schedule(sources)
     return dg.Definitions(
         assets=[
@@ -52,8 +55,9 @@ def build(sources: Sequence[Source], resources: Mapping[str, object] | None = No
             for job in jobs
         ]
         + [replay_job(job) for job in jobs]
-        + [job for job in map(shadow_job, sources) if job is not None],
-        schedules=schedules + ([standing] if standing else []),
+        + [job for job in map(shadow_job, sources) if job is not None]
+        + [job for pair in streams if (job := sweep_job(*pair)) is not None],
+        schedules=schedules + sweeps + ([standing] if standing else []),
         sensors=[
             *(sensor for source in sources for sensor in source_sensors(source)),
             *(sensor for sensor in map(catch_up_sensor, sources) if sensor is not None),

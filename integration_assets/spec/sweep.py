@@ -62,7 +62,7 @@ class SweepReceipt:
     total    : how many records the API says the list has; None where it does not say.
     live     : rows of the table that were not deleted before.
     unlisted : how many of them the list does not have, so that they are deleted; `allowed` is how many may be.
-    revived  : rows deleted by an earlier sweep that the list has again.
+    returned : deleted rows that the list has; revived: how many of them it brought back, those that a sweep had deleted.
     unknown  : keys of the list that the table has no row of; a sync has yet to pull them.
     refused  : why nothing was deleted; None where nothing stood against it.
     version  : the lake's version that has the findings; None when nothing was committed.
@@ -80,6 +80,7 @@ class SweepReceipt:
     total: int | None = None
     live: int = 0
     unlisted: int = 0
+    returned: int = 0
     revived: int = 0
     unknown: int = 0
     allowed: int = 0
@@ -94,6 +95,15 @@ class SweepReceipt:
     def deleted(self) -> int:
         """Rows that this sweep deleted; none unless it landed."""
         return self.unlisted if self.outcome == "swept" else 0
+
+    @property
+    def sentence(self) -> str:
+        """What became of it, for a log."""
+        whose = "" if self.tenant is None else f" of {self.tenant}"
+        if self.refused is not None:
+            return f"the list{whose} was refused: {self.refused}"
+        went = f"{self.unlisted:,} would be deleted" if self.outcome == "dry-run" else f"{self.deleted:,} deleted"
+        return f"{self.listed:,} keys{whose} listed, {self.live:,} rows live: {went}, {self.revived:,} revived"
 
     def to_dict(self) -> dict[str, Any]:
         """The fields by name, as JSON takes them."""
