@@ -72,7 +72,6 @@ class Moves:
         again = [then == version for then, (_, version) in zip(before, rows, strict=True)]
         linked = not marks.isdisjoint(self._last)
         fell = bool(total and self._total and total < self._total)
-        rose = bool(total and self._total and total > self._total)
         newer = sum(then is not None for then in before) - sum(again)
         if self._overlap and self._begun and not linked:
             return "a page did not begin with the end of the one before it"
@@ -85,10 +84,11 @@ class Moves:
             return ""
         if any(then is None for then in before[: _last_true(again)]):
             return f"{more:,} records came again behind others that had not come yet"
-        # Nothing came in that could have pushed them here: the order itself changed. And where no later slice would bring
-        # a record that was moved to the front, one may have been.
-        counted = bool(total and self._total and not rose)
-        return f"{more:,} records of one page came again on the next" if counted or self._stream.cursor is None else ""
+        # A record that came in before them pushed them here, and hid nothing: it is told of by the count where there is one, and
+        # cannot be in a range that is closed. Where no later slice brings a record that went to the front, one may have.
+        cursor = self._stream.cursor
+        pushed = cursor is not None and (total > self._total if total and self._total else cursor.end_param is None)
+        return "" if pushed else f"{more:,} records of one page came again on the next"
 
     def _before(self, key: int) -> int | None:
         return self._young[key] if key in self._young else self._old.get(key)

@@ -113,6 +113,7 @@ class _Counted(Pager):
         self._overlap = paging.overlap if isinstance(paging, Offset) else 0
         self._stride = self._size - self._overlap
         self._last_page = b""
+        self._same = 0
         self._total: int | None = None
         self._total_path = parse_path(paging.total_path) if paging.total_path else None
         self._doubtful = False
@@ -149,8 +150,10 @@ class _Counted(Pager):
             return None
         # Not the body: an API that ignores the parameter may number its answers.
         digest = _digest(page.text())
-        grown = total is not None and before is not None and total > before  # by a page or more, so that one comes again
-        if digest == self._last_page and not grown:
+        # A list that grew by a page gives one again. Where that cannot be told by its count, once is allowed.
+        self._same = self._same + 1 if digest == self._last_page else 0
+        grown = total > before if total and before else self._overlap > 0 and self._same == 1
+        if self._same and not grown:
             raise PagingError(
                 f"the page at {self._paging.param}={self._at} is the one before it again",
                 field="paging",

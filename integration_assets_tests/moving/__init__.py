@@ -1,0 +1,1 @@
+"""An upstream that changes while it is read."""

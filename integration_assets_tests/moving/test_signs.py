@@ -1,0 +1,151 @@
+"""Reading a list that moves: the signs that records may have been passed over, without a false alarm where none can be."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import given, settings
+
+from integration_assets.errors import PagingError
+from integration_assets.extract.client import SourceClient
+from integration_assets.extract.reading import Reading
+from integration_assets.spec import Limits, Slice, Source
+from integration_assets.spec.contract import Contract, check_stream
+from integration_assets_tests.extract.serving import Answer, Asked, serve
+from integration_assets_tests.moving.machine import CHANGES, LEAVING
+from integration_assets_tests.moving.upstream import FORMS, Change, Form, Upstream, Version, moment, row
+
+SOAK = bool(os.environ.get("INTEGRATION_SOAK"))
+FORM = {form.name: form for form in FORMS}
+END = 100
+
+
+@dataclass
+class Bench:
+    """A server that answers for the upstream of the moment, and what asks it."""
+
+    client: SourceClient
+    contract: Contract
+    up: Upstream = field(default_factory=lambda: Upstream(FORMS[0]))
+
+    def read(self, up: Upstream) -> tuple[Reading, set[Version]]:
+        """All up to the end, once or twice, and what came."""
+        self.up = up
+        up.url, up.clock = self.client.source.base_url, END
+        source = self.client.source.changed(streams=(up.stream(),))
+        slice_ = Slice(moment(0), moment(END))
+        reading = Reading(self.client, source, up.stream(), self.contract, slice_)
+        return reading, {row(found) for batch in reading for found in batch.table.to_pylist()}
+
+
+@contextmanager
+def bench(at_once: int = 1) -> Iterator[Bench]:
+    """One server and one client for many upstreams."""
+    benches: list[Bench] = []
+
+    def script(asked: Asked) -> Answer:
+        return benches[0].up.answer(asked)
+
+    with serve(script) as server:
+        stream = Upstream(FORMS[0]).stream()
+        limits = Limits(attempts=2, wait_initial=0, max_connections=at_once)
+        source = Source(name="moving", base_url=server.url, streams=(stream,), limits=limits)
+        with SourceClient(source, lambda _name: "") as client:
+            benches.append(Bench(client, check_stream(source, stream)))
+            yield benches[0]
+
+
+def filled(form: Form, count: int = 9) -> Upstream:
+    """An upstream of so many records, one a second."""
+    up = Upstream(form)
+    up.records = {number: Version(number, number, "a") for number in range(count)}
+    return up
+
+
+def told(reading: Reading) -> str:
+    """The reading's only warning."""
+    (warning,) = reading.warnings
+    return warning
+
+
+@pytest.mark.parametrize("form", FORMS, ids=lambda form: form.name)
+def test_what_stood_still_is_read_or_told_of(form: Form) -> None:
+    """Of a list that changes at random while it is read, each record that did not change came, or the reading says it moved."""
+    with bench(form.at_once) as ready:
+        kinds = st.lists(CHANGES if form.at_once == 1 else LEAVING, max_size=12 if form.moves else 0)
+
+        @settings(max_examples=1500 if SOAK else 20, deadline=None, derandomize=not SOAK, database=None)
+        @given(
+            numbers=st.lists(st.integers(0, 60), max_size=14),
+            gone=st.sets(st.integers(0, 13)),
+            during=kinds,
+            purged=st.integers(0, 3),
+        )
+        def check(numbers: list[int], gone: set[int], during: list[Change | None], purged: int) -> None:
+            up = Upstream(form)
+            up.records = {number: Version(at, number, "a", number in gone) for number, at in enumerate(numbers)}
+            purges: list[Change] = [partial(Upstream.purge, before=END)] * (purged if form.moves else 0)
+            up.waiting = [*purges, *(change or (lambda _: None) for change in during)]
+            before = set(up.records.values())
+            try:
+                reading, came = ready.read(up)
+            except PagingError:
+                assert form.order == "shuffled"  # chance gave one page three times in a row
+                return
+            all_along = {one for one in before & set(up.records.values()) if one.at < END}
+            assert reading.moved or all_along <= came
+            if form.order != "shuffled" and not purges and not any(during):
+                assert (reading.moved, reading.warnings) == (0, [])
+
+        check()
+
+
+@pytest.mark.parametrize("name", ["page number", "offset", "overlap"])
+def test_a_record_that_leaves_hides_no_other(name: str) -> None:
+    """When a record that was read leaves the range, the one that moves up unseen is found by reading a second time."""
+    with bench() as ready:
+        up = filled(FORM[name])
+        up.waiting = [partial(Upstream.put, number=0, value="b")]
+        reading, came = ready.read(up)
+        assert {one.id for one in came} == set(range(9))
+        assert reading.moved == 0
+        assert "it was read a second time, and held still" in told(reading)
+
+
+def test_a_list_that_keeps_moving_is_told_of() -> None:
+    """When the second reading moves too, the receipt counts the pages and says what to do."""
+    with bench() as ready:
+        up = filled(FORM["page number"], 12)
+        up.waiting = [partial(Upstream.put, number=number // 2, value="b") for number in range(12)]
+        reading, _ = ready.read(up)
+        assert reading.moved
+        assert "records may be missing: pull the range again" in told(reading)
+
+
+def test_an_offset_that_is_not_counted_needs_an_overlap_to_see() -> None:
+    """Without a count nothing shows that a record was hidden; with one record of overlap it shows, and is found."""
+    for overlap, found in ((0, 8), (1, 9)):
+        with bench() as ready:
+            blind = FORM["overlap"].paging.changed(overlap=overlap)
+            up = filled(replace(FORM["overlap"], paging=blind))
+            up.waiting = [partial(Upstream.put, number=0, value="b")]
+            reading, came = ready.read(up)
+            assert len(came) == found
+            assert bool(reading.warnings) == bool(overlap)
+
+
+@pytest.mark.parametrize("name", ["offset, open range", "overlap, open range", "offset, newest first", "overlap, newest first"])
+def test_a_feed_that_only_grows_raises_no_alarm(name: str) -> None:
+    """New records at either end of an open range push others to the next page and hide none: nothing is said."""
+    with bench() as ready:
+        up = filled(FORM[name])
+        up.waiting = [partial(Upstream.put, number=100 + number, value="n") for number in range(3)]
+        reading, came = ready.read(up)
+        assert {one.id for one in came} >= set(range(9))
+        assert (reading.moved, reading.warnings) == (0, [])
