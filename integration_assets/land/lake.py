@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from uuid import uuid4
 
 import pyarrow as pa
-from deltalake import DeltaTable, Field, Schema, WriterProperties
+from deltalake import DeltaTable, Field, Schema
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.schema import StructType
 
@@ -17,12 +18,14 @@ from integration_assets.land import reading
 from integration_assets.land.checkpoints import Checkpoints
 from integration_assets.land.committing import Proposal, commit, landed_once, ticket
 from integration_assets.land.gcs import StorageClients, check_bucket, is_bucket
+from integration_assets.land.joining import join_files
 from integration_assets.land.pinned import PinnedStore
 from integration_assets.land.reading import LakeFile
 from integration_assets.land.state import LakeState, carry, entries, read_state
 from integration_assets.land.store import Store, VersionsGoneError
-from integration_assets.land.warehouse import SWEPT_AT
 from integration_assets.land.turns import turn
+from integration_assets.land.warehouse import SWEPT_AT
+from integration_assets.land.waste import Waste, delete_waste, find_waste
 from integration_assets.land.writer import DataFile, Writer, skipping_columns
 from integration_assets.spec.cursor import CursorValue, Slice
 from integration_assets.spec.receipt import Receipt
@@ -32,6 +35,10 @@ __all__ = ["Lake", "LakeFile", "LakeState", "LakeTable", "VersionsGoneError"]
 _TRIES = 10
 _PROBE_BYTES = 4096
 _WEEK = 7 * 24
+_JOINED_BYTES = 256 * 2**20
+_SMALL_BYTES = 32 * 2**20
+MANY_FILES = 100
+"""Small files of a table before they are joined: each costs every reader an opening."""
 
 
 class Lake:
@@ -194,15 +201,15 @@ class LakeTable:
                     self._store.delete(file.path)
             raise
 
-    def once(self) -> set[str]:
-        """The names that commits landed once and for good."""
-        table = self._store.open()
-        return set() if table is None else landed_once(self._store, table.version())
     @property
     def checkpoints(self) -> Checkpoints:
         """What runs left of slices that they could not finish."""
         return Checkpoints(self._store)
 
+    def once(self) -> set[str]:
+        """The names that commits landed once and for good."""
+        table = self._store.open()
+        return set() if table is None else landed_once(self._store, table.version())
 
     def append(self, writer: Writer) -> None:
         """Commit the writer's files with no slice, watermark or receipt. For tables that are not a stream's."""
@@ -257,20 +264,33 @@ class LakeTable:
         schema = self.schema()
         return reading.scan(self._store, pa.schema([schema.field(name) for name in columns]) if columns else schema, files)
 
-    def compact(self, target_bytes: int = 256 * 2**20) -> int:
-        """Join small files into larger ones; consumers of versions see nothing of it. Returns how many files were replaced."""
-        table = self._existing()
-        with self._store.guard("compact"):
-            metrics = table.optimize.compact(
-                target_size=target_bytes,
-                writer_properties=WriterProperties(compression="ZSTD", compression_level=1),
-                commit_properties=carry(read_state(self._store, table)),
-            )
-        return int(metrics["numFilesRemoved"])
+    def compact(self, target_bytes: int = _JOINED_BYTES, fewest: int = 2) -> int:
+        """Join small files into larger ones, rows in their order; consumers of versions see nothing of it.
+
+        fewest : neighbours that are worth it.
+        Returns how many files were replaced. Safe beside commits and beside another run that does the same.
+        """
+        self._existing()
+        return join_files(self._store, target_bytes, fewest)
+
+    def tidy(self, many: int = MANY_FILES) -> int:
+        """`compact`, once so `many` small files make it worth reading them again; returns how many files were replaced."""
+        table = self._store.open()
+        small = [] if table is None else [row for row in reading.active(table) if row["size_bytes"] < _SMALL_BYTES]
+        return self.compact(fewest=max(2, many // 10)) if len(small) >= many else 0
+
+    def waste(self, before: datetime, wanted: Collection[str] = ()) -> list[Waste]:
+        """The files in the table's folder that nothing has needed since `before`, but `wanted`. See `find_waste`."""
+        return find_waste(self._store, before, wanted)
+
+    def delete_waste(self, waste: Iterable[Waste]) -> None:
+        """Delete what `waste` found."""
+        delete_waste(self._store, waste)
 
     def vacuum(self, hours: int = _WEEK) -> list[str]:
-        """Delete files that no version of the last `hours` needs, and orphans of killed runs; returns their paths.
+        """Deltalake's own: delete files that no version of the last `hours` needs, and orphans; returns their paths.
 
+        It knows nothing of unfinished slices, of a warehouse that has not merged yet, and of half-written files: see `waste`.
         hours : must be longer than the longest run: a file that is being written looks like an orphan.
         """
         table = self._existing()
