@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from time import monotonic
 
 import pyarrow as pa
@@ -22,8 +23,9 @@ from integration_assets.land.lake import LakeTable
 from integration_assets.land.quarantine import Quarantine
 from integration_assets.land.state import LakeState
 from integration_assets.parents import Parents
-from integration_assets.spec.contract import Contract
+from integration_assets.spec.contract_data import Contract
 from integration_assets.spec.cursor import CursorValue, Slice, watermark
+from integration_assets.spec.freshness import QUIET
 from integration_assets.spec.receipt import Receipt
 from integration_assets.spec.records import DELETED, Batch, Reject, combine
 from integration_assets.spec.source import Source, Stream
@@ -125,6 +127,8 @@ def ingest(feed: Feed, job: Job, watch: Watch = lambda _: None) -> Receipt:
 
     with feed.table.writer(schema, lane.share) as writer:
         for batch in batches(_watched(reading, feed, count, watch), lane.part(BATCH_ROWS), lane.part(BATCH_BYTES)):
+            if not batch.table.num_rows and not batch.rejects:
+                continue  # an empty page, as an idle API has, is over before anything heavy is imported
             mine = inside(batch, stream.cursor.field, job.slice) if stream.cursor else batch
             fresh = seen.fresh(mine)
             accepted, stored, rejects = judge(feed, gate, fresh)
@@ -147,7 +151,7 @@ def ingest(feed: Feed, job: Job, watch: Watch = lambda _: None) -> Receipt:
         covered = _covered(stream, job.slice, high_of(reading, count.high))
         if stream.disposition == "replace" and stream.allow_empty:
             writer.write_no_rows()
-        elif not count.accepted and (covered is None or any(done.covers(covered) for done in job.base.finished)):
+        elif not count.accepted and (covered is None or _nothing_to_say(stream, job, count, covered)):
             return receipt
         return feed.table.commit(
             writer,
@@ -205,11 +209,9 @@ def _watched(reading: AnyReading, feed: Feed, count: Progress, watch: Watch) -> 
 def seen_before(feed: Feed, known: Slice | None) -> Seen:
     """What counts as seen to begin with: nothing, or what the lake has of the slice `known`."""
     columns = [*feed.contract.arrow_schema.names, DELETED]
-    seen = Seen(_identity(feed.stream), columns, row_hashes, as_stored=feed.mask)
-    if known is not None and feed.stream.cursor and _identity(feed.stream):
-        for rows in feed.table.known(columns, feed.stream.cursor.field, known, _tenant_column(feed.stream)):
-            seen.add(rows)
-    return seen
+    cursor = feed.stream.cursor if _identity(feed.stream) else None
+    landed = partial(feed.table.known, columns, cursor.field, known, _tenant_column(feed.stream)) if known and cursor else None
+    return Seen(_identity(feed.stream), columns, row_hashes, as_stored=feed.mask, landed=landed)
 
 
 def _required(stream: Stream) -> tuple[str, ...]:
@@ -291,6 +293,20 @@ def _covered(stream: Stream, slice_: Slice, high: CursorValue | None) -> Slice |
     timed = stream.cursor.kind == "timestamp"
     reached = replace(slice_, end=slice_.end if timed and slice_.end is not None else high)
     return None if reached.end is None or reached.empty else reached
+
+
+def _nothing_to_say(stream: Stream, job: Job, count: Progress, covered: Slice) -> bool:
+    """Whether a range without a new row needs no commit: it is finished already, or a sync found the API idle a short while on.
+
+    An idle API is asked far more often than anybody needs to know it: the frontier then follows at most `QUIET` behind.
+    """
+    if any(done.covers(covered) for done in job.base.finished):
+        return True
+    mark, end = watermark(job.base.finished, stream.origin, covered.tenant), covered.end
+    planned = job.skip_known and job.partition is None and not count.rejected
+    if not (planned and isinstance(mark, datetime) and isinstance(end, datetime) and any(job.base.finished)):
+        return False
+    return end - mark <= (min(QUIET, stream.freshness.warn_after / 4) if stream.freshness else QUIET)
 
 
 def _refuse(stream: Stream, receipt: Receipt, job: Job) -> None:

@@ -14,7 +14,7 @@ from integration_assets.spec.candidate import Candidate, Tolerance
 from integration_assets.spec.source import Stream
 
 if TYPE_CHECKING:
-    from integration_assets.spec.contract import Contract
+    from integration_assets.spec.contract_data import Contract
 
 
 @dataclass(frozen=True)

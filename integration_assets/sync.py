@@ -28,7 +28,8 @@ from integration_assets.land.warehouse import MergeResult, Target
 from integration_assets.parallel import in_order
 from integration_assets.parents import parents_of
 from integration_assets.settings import MASK_KEY, Settings
-from integration_assets.spec.contract import Contract, check_stream
+from integration_assets.spec.contract_data import Contract
+from integration_assets.spec.contract_loading import check_stream
 from integration_assets.spec.cursor import Slice, plan, steps
 from integration_assets.spec.receipt import NO_SLICE, Receipt
 from integration_assets.spec.source import Source, Stream

@@ -14,7 +14,7 @@ from integration_assets.ingest import Feed, Job, ingest
 from integration_assets.land.state import EMPTY
 from integration_assets.settings import Settings
 from integration_assets.spec.auth import secret_names
-from integration_assets.spec.contract import check_stream
+from integration_assets.spec.contract_loading import check_stream
 from integration_assets.spec.cursor import Slice
 from integration_assets.spec.receipt import Receipt
 from integration_assets.spec.source import Source, Stream

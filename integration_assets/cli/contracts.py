@@ -76,7 +76,7 @@ def schema_path(source: Source, stream: Stream) -> Path:
 
 def _compared(source: Source, stream: Stream) -> tuple[Path, str, list[tuple[str, bool]]]:
     """The file's place, the text that it should have, and what changed: sentences, and whether each narrows."""
-    from integration_assets.spec.contract import check_stream
+    from integration_assets.spec.contract_loading import check_stream
     from integration_assets.spec.json_schema import compare, dump
 
     path = schema_path(source, stream)

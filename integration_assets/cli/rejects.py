@@ -8,7 +8,7 @@ from integration_assets.cli.report import block, blocks_table, line
 from integration_assets.cli.status import check_readable
 from integration_assets.land.quarantine import Rejected
 from integration_assets.settings import Settings
-from integration_assets.spec.contract import check_stream
+from integration_assets.spec.contract_loading import check_stream
 from integration_assets.spec.source import Source, Stream
 from integration_assets.sync import Stores
 from integration_assets.transform.showing import Showing

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from integration_assets.extract.columns import fit, read_type
 from integration_assets.extract.plan import ABSENT, Plan, Shape, look_up
 from integration_assets.extract.values import RECORD
-from integration_assets.spec.contract import Path
+from integration_assets.spec.paths import Path
 from integration_assets.spec.records import Batch, Drift
 
 _MARKS: dict[type, pa.DataType] = {bool: pa.bool_(), int: pa.int64(), str: pa.string()}
@@ -71,6 +71,8 @@ def page_from_arrow(
 ) -> tuple[Batch, Drift] | None:
     """The rows of one page or several, `counts` records each; None when some value needs a closer look."""
     drift = Drift()
+    if not len(structs):
+        return Batch(pa.Table.from_batches([], plan.schema), raw, (), 0), drift
     read: dict[str, pa.Array] = {column.name: _at(structs, column.path) for column in plan.columns}
     columns = []
     for column in plan.columns:

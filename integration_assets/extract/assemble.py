@@ -13,7 +13,7 @@ import pyarrow as pa
 from integration_assets.extract.columns import text_column
 from integration_assets.extract.plan import ABSENT, Plan, Planned, look_up
 from integration_assets.extract.values import TRUTHS, Mismatch, kind
-from integration_assets.spec.contract import Path
+from integration_assets.spec.paths import Path
 from integration_assets.spec.records import Batch, Drift, Reject
 
 _INDEX = re.compile(r"\[\d+\]")

@@ -17,7 +17,7 @@ from integration_assets.extract.ahead import Ahead
 from integration_assets.extract.client import SourceClient
 from integration_assets.extract.lane import Lane
 from integration_assets.extract.reading import AHEAD_BYTES, TOGETHER_BYTES, Reading, _bound
-from integration_assets.spec.contract import Contract
+from integration_assets.spec.contract_data import Contract
 from integration_assets.spec.cursor import CursorValue, Slice
 from integration_assets.spec.limits import Limits
 from integration_assets.spec.parent import Parent, for_parent

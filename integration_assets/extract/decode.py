@@ -16,7 +16,7 @@ import pyarrow as pa
 from integration_assets.errors import SpecError
 from integration_assets.extract.page import BrokenBodyError, DecodedPage, OpenedPage, ReadPage
 from integration_assets.extract.plan import Plan, plan_for
-from integration_assets.spec.contract import Contract
+from integration_assets.spec.contract_data import Contract
 from integration_assets.spec.formats import Csv, Json, Ndjson, Xml
 from integration_assets.spec.records import Batch, Drift, combine
 from integration_assets.spec.source import Source, Stream

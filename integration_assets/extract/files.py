@@ -17,7 +17,7 @@ from integration_assets.extract.lane import Lane
 from integration_assets.extract.pieces import pieces
 from integration_assets.extract.usage import Usage
 from integration_assets.files import FileGoneError, FileRef, FileStore, open_files
-from integration_assets.spec.contract import Contract
+from integration_assets.spec.contract_data import Contract
 from integration_assets.spec.cursor import Slice
 from integration_assets.spec.files import COLUMNS, ROOT, Files
 from integration_assets.spec.formats import Ndjson, Parquet

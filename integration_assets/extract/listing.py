@@ -6,15 +6,15 @@ from copy import copy
 from typing import Any
 
 import msgspec
-import pandera.pandas as pandera
 import pyarrow as pa
 
 from integration_assets.errors import ResponseError
 from integration_assets.extract.client import SourceClient
 from integration_assets.extract.reading import Reading
-from integration_assets.spec.contract import Column, Contract, parse_path
+from integration_assets.spec.contract_data import Column, Contract
 from integration_assets.spec.cursor import Slice
 from integration_assets.spec.formats import Json
+from integration_assets.spec.paths import parse_path
 from integration_assets.spec.source import Source, Stream
 from integration_assets.spec.tenants import Listing, wrong_key
 
@@ -37,7 +37,7 @@ def list_tenants(client: SourceClient, source: Source, listing: Listing) -> tupl
     )
     # As JSON text, for an API may give numbers or text.
     column = Column("key", pa.string(), parse_path(listing.field), "json", nullable=False, description="")
-    contract = Contract("Tenant", "", (column,), pandera.DataFrameSchema())
+    contract = Contract("Tenant", "", (column,))
     found: dict[str, None] = {}
     for batch in Reading(client, source, stream, contract, Slice()):
         if batch.rejects:

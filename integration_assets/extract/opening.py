@@ -13,7 +13,7 @@ from integration_assets.extract.lane import Lane
 from integration_assets.extract.limits.store import Store
 from integration_assets.extract.reading import Reading
 from integration_assets.files import is_files
-from integration_assets.spec.contract import Contract
+from integration_assets.spec.contract_data import Contract
 from integration_assets.spec.cursor import CursorValue, Slice
 from integration_assets.spec.source import Source, Stream
 

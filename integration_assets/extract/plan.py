@@ -9,7 +9,8 @@ import pyarrow as pa
 
 from integration_assets.errors import SpecError
 from integration_assets.extract.values import Convert, converter
-from integration_assets.spec.contract import Contract, Path, parse_path
+from integration_assets.spec.contract_data import Contract
+from integration_assets.spec.paths import Path, parse_path
 from integration_assets.spec.records import DELETED
 from integration_assets.spec.source import Stream
 from integration_assets.spec.tenants import tenant_value

@@ -16,7 +16,7 @@ from integration_assets.extract.decode import BrokenBodyError, OpenedPage, decod
 from integration_assets.extract.lane import Lane
 from integration_assets.extract.moving import told
 from integration_assets.extract.paging import Ask, Params, pager_for, posted
-from integration_assets.spec.contract import Contract
+from integration_assets.spec.contract_data import Contract
 from integration_assets.spec.cursor import Slice
 from integration_assets.spec.records import Batch, Drift
 from integration_assets.spec.source import Source, Stream

@@ -10,7 +10,7 @@ import msgspec
 from integration_assets.extract.decode import BrokenBodyError, Decoder, OpenedPage, decoder_for
 from integration_assets.extract.plan import ABSENT, look_up, plan_for
 from integration_assets.extract.values import RECORD, Mismatch
-from integration_assets.spec.contract import Contract
+from integration_assets.spec.contract_data import Contract
 from integration_assets.spec.files import ROOT
 from integration_assets.spec.formats import Csv, Json, Xml
 from integration_assets.spec.records import Batch, Reject

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from threading import local
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import duckdb
 import numpy.typing as npt
 import pyarrow as pa
+
+if TYPE_CHECKING:
+    import duckdb
 
 
 def row_hashes(table: pa.Table) -> npt.NDArray[Any]:
@@ -32,6 +34,8 @@ def _connection() -> duckdb.DuckDBPyConnection:
     It works with one thread: the rows' order must be the table's, and the other core has pages to decode.
     """
     if not hasattr(_open, "connection"):
+        import duckdb  # with the first row: a sync that finds nothing new does without
+
         _open.connection = duckdb.connect(":memory:", config={"threads": 1})
     connection: duckdb.DuckDBPyConnection = _open.connection
     return connection

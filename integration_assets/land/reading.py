@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import unquote
 
@@ -40,7 +40,13 @@ def arrow_schema(table: DeltaTable) -> pa.Schema:
 
 def active(table: DeltaTable) -> list[dict[str, Any]]:
     """The files of the snapshot with their statistics (`min.<column>`, `max.<column>`), oldest first."""
-    rows: list[dict[str, Any]] = pa.table(table.get_add_actions(flatten=True)).to_pylist()
+    found = pa.RecordBatchReader.from_stream(table.get_add_actions(flatten=True)).read_all()
+    # pyarrow imports pandas to make a datetime with a zone, which is half of what an empty sync may take.
+    zoned = [field.name for field in found.schema if pa.types.is_timestamp(field.type) and field.type.tz]
+    naive = [pa.field(field.name, pa.timestamp(field.type.unit)) if field.name in zoned else field for field in found.schema]
+    rows: list[dict[str, Any]] = found.cast(pa.schema(naive)).to_pylist()
+    for row in rows:
+        row.update((name, row[name].replace(tzinfo=UTC)) for name in zoned if row[name] is not None)
     return sorted(rows, key=lambda row: (row["modification_time"], row["path"]))
 
 
@@ -57,7 +63,7 @@ def files_between(store: Store, table: DeltaTable, after: int, upto: int) -> lis
         actions = store.log_entry(version)
         if actions is None:
             raise VersionsGoneError(f"{store.uri}: the log entry of version {version} is gone")
-        if _rewrites(actions):
+        if rewrites(actions):
             raise VersionsGoneError(f"{store.uri}: version {version} rewrote or deleted rows")
         adds = [action["add"] for action in actions if action.get("add", {}).get("dataChange")]
         found += [LakeFile(version, unquote(add["path"]), _rows(add)) for add in adds]
@@ -72,10 +78,10 @@ def files_between(store: Store, table: DeltaTable, after: int, upto: int) -> lis
 
 def rewritten(store: Store, after: int, upto: int) -> bool:
     """Whether a version in `(after, upto]` deleted or changed rows; one whose log entry is gone counts as if it had not."""
-    return any(_rewrites(store.log_entry(version) or ()) for version in range(after + 1, upto + 1))
+    return any(rewrites(store.log_entry(version) or ()) for version in range(after + 1, upto + 1))
 
 
-def _rewrites(actions: Iterable[dict[str, Any]]) -> bool:
+def rewrites(actions: Iterable[dict[str, Any]]) -> bool:
     """Whether a version takes rows away; compaction, which only moves them, does not."""
     return any(action.get("remove", {}).get("dataChange") for action in actions)
 

@@ -11,7 +11,7 @@ from integration_assets.orchestrate.specs import api_key, lake_key
 from integration_assets.spec.source import Source, Stream
 
 if TYPE_CHECKING:
-    from integration_assets.spec.contract import Column, Contract
+    from integration_assets.spec.contract_data import Column, Contract
 
 
 def lake_columns(contract: Contract) -> dg.TableSchema:

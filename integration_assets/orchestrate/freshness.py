@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import dagster as dg
 
-from integration_assets.spec.freshness import Freshness
+from integration_assets.spec.freshness import QUIET, Freshness
 from integration_assets.spec.source import Source, Stream
 
 _WARN, _FAIL = 1.5, 2.5
@@ -33,14 +33,15 @@ def pull_limits(source: Source, stream: Stream) -> Freshness | None:
 def frontier_limits(source: Source, stream: Stream) -> Freshness | None:
     """How far the frontier may be behind now; None for a stream whose cursor is not a time.
 
-    Where the schedule decides, what is not final yet is allowed for: a partition that is not over, and the safety lag.
+    Where the schedule decides, what is not final yet is allowed for: a partition that is not over, the safety lag, and the
+    time in which a sync that finds nothing leaves the frontier where it is.
     """
     limits, cursor = pull_limits(source, stream), stream.cursor
     if limits is None or cursor is None or cursor.kind != "timestamp":
         return None
     if stream.freshness is not None:
         return limits
-    open_ = cursor.safety_lag + (_EVERY[stream.partitions.every] if stream.partitions else timedelta(0))
+    open_ = QUIET + cursor.safety_lag + (_EVERY[stream.partitions.every] if stream.partitions else timedelta(0))
     return Freshness(warn_after=limits.warn_after + open_, fail_after=limits.fail_after + open_)
 
 

@@ -19,7 +19,7 @@ from integration_assets.spec.source import Source, Stream
 if TYPE_CHECKING:
     from integration_assets.land.lake import LakeTable
     from integration_assets.land.warehouse import MergeResult
-    from integration_assets.spec.contract import Contract
+    from integration_assets.spec.contract_data import Contract
     from integration_assets.stores import Stores
     from integration_assets.transform.showing import Showing
 

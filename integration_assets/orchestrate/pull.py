@@ -149,7 +149,7 @@ class Step:
         yield from checks.table_checks(self.context, self.source, self.stream, stores, whole=True)
 
     def _merged(self) -> tuple[Metadata, list[dg.AssetCheckResult]]:
-        from integration_assets.spec.contract import check_stream
+        from integration_assets.spec.contract_loading import check_stream
         from integration_assets.sync import target
 
         stores = self.stores.stores(self.context.log.info)

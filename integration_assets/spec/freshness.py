@@ -9,6 +9,8 @@ from pydantic import model_validator
 from integration_assets.errors import SpecError
 from integration_assets.spec.base import Spec
 
+QUIET = timedelta(hours=1)
+"""How far the frontier of a stream without new records may stay behind, so that not each empty sync is a commit."""
 _LEAST = timedelta(minutes=1)
 
 

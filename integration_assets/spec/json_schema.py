@@ -15,7 +15,8 @@ from typing import Any
 import pyarrow as pa
 
 from integration_assets.errors import SpecError
-from integration_assets.spec.contract import Contract, _checks
+from integration_assets.spec.contract_data import Contract
+from integration_assets.spec.contract_model import checks_of
 from integration_assets.spec.source import Source, Stream
 
 Schema = dict[str, Any]
@@ -152,7 +153,7 @@ def _bounds(checks: Sequence[Any]) -> Schema:
 
 def _custom(schema: Any) -> list[list[str]]:  # noqa: ANN401 - pandera's column or whole schema
     """Checks that JSON Schema has no word for: their names and what they are made of."""
-    return [check for check in _checks(schema) if check[0] not in _TOLD]
+    return [check for check in checks_of(schema) if check[0] not in _TOLD]
 
 
 def _column_changes(name: str, old: Schema, new: Schema) -> list[Change]:

@@ -18,7 +18,7 @@ from integration_assets.errors import SpecError
 from integration_assets.spec.base import Spec
 
 if TYPE_CHECKING:
-    from integration_assets.spec.contract import Column, Contract
+    from integration_assets.spec.contract_data import Column, Contract
     from integration_assets.spec.cursor import CursorValue, Slice
     from integration_assets.spec.source import Source, Stream
 
@@ -218,7 +218,7 @@ def check_parent_columns(source: Source, stream: Stream, contract: Contract) -> 
     parent = stream.parent
     if parent is None:
         return
-    from integration_assets.spec.contract import load_contract
+    from integration_assets.spec.contract_loading import load_contract
 
     above = load_contract(source.stream(parent.stream).contract)
     theirs, mine = {column.name: column for column in above.columns}, {column.name: column for column in contract.columns}

@@ -16,7 +16,7 @@ from integration_assets.spec.paging import Paging, Single
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from integration_assets.spec.contract import Contract
+    from integration_assets.spec.contract_data import Contract
     from integration_assets.spec.source import Source, Stream
 
 _LONGEST = 100

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from integration_assets.spec.contract import Column, Contract
+from integration_assets.spec.contract_data import Column, Contract
 
 DIGITS = 32
 """Hex digits of a stored hash: 128 bits, of which no two values ever share all."""

@@ -13,9 +13,10 @@ from typing import Any
 
 import msgspec
 
-from integration_assets.spec.contract import Column, Contract, Path
+from integration_assets.spec.contract_data import Column, Contract
 from integration_assets.spec.formats import Format, Json, Ndjson
 from integration_assets.spec.masks import partly
+from integration_assets.spec.paths import Path
 from integration_assets.transform.masking import keyed_hash
 
 HIDDEN = "***"

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import pyarrow as pa
 
-from integration_assets.spec.contract import Contract
+from integration_assets.spec.contract_data import Contract
 from integration_assets.spec.records import DELETED, TENANT
 
 _TECHNICAL = (

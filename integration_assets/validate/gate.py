@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import pandas as pd
-import pandera.errors
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from integration_assets.spec.contract import Contract
+from integration_assets.spec.contract_data import Contract
 from integration_assets.spec.records import DELETED, Batch, Reject
+
+if TYPE_CHECKING:  # imported with the first row: a sync that finds nothing new is over before they would be there
+    import pandas as pd
 
 Reasons = dict[int, list[str]]
 _SHOWN = 80
@@ -58,6 +60,8 @@ class Gate:
         """Reasons by position in `table`, of the rows at the `live` positions."""
         if not live:
             return {}
+        import pandas as pd
+
         chosen = table if len(live) == table.num_rows else table.take(live)
         frame = chosen.select(self.contract.arrow_schema.names).to_pandas(types_mapper=pd.ArrowDtype)
         return {live[position]: found for position, found in self._validate(frame).items()}
@@ -82,6 +86,9 @@ class Gate:
 
     def _ask_pandera(self, frame: pd.DataFrame) -> tuple[Reasons, list[str]]:
         """Reasons by row, and the failures that pandera could not lay at a row's door."""
+        import pandas as pd
+        import pandera.errors
+
         try:
             self.contract.schema.validate(frame, lazy=True)
         except pandera.errors.SchemaErrors as errors:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,6 +41,7 @@ class Seen:
     columns  : the columns that make up a row.
     hashes   : a 64-bit number per row, equal for equal rows.
     as_stored : what makes of rows that come the rows that the lake has of them.
+    landed   : rows that the lake has; they are read when the first row comes, so that a sync which finds nothing is cheap.
     """
 
     def __init__(
@@ -50,11 +51,13 @@ class Seen:
         hashes: Callable[[pa.Table], Numbers],
         window: int = 500_000,
         as_stored: Callable[[pa.Table], pa.Table] | None = None,
+        landed: Callable[[], Iterable[pa.Table]] | None = None,
     ) -> None:
         self._identity = identity
         self._columns = list(columns)
         self._hashes = hashes
         self._as_stored = as_stored
+        self._landed = landed
         self._half = max(1, window // 2)
         self._young = self._old = _Known()
 
@@ -65,6 +68,10 @@ class Seen:
         """
         if not self._identity or not batch.table.num_rows:
             return batch
+        if self._landed is not None:
+            landed, self._landed = self._landed, None
+            for rows in landed():
+                self.add(rows)
         mask = self._meet(self._as_stored(batch.table) if self._as_stored else batch.table)
         return batch if mask.all() else batch.filter(pa.array(mask, pa.bool_()))
 

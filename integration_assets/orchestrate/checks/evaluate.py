@@ -87,7 +87,7 @@ def table_checks(
 
     whole : compare all of the table with the lake, instead of what changed lately.
     """
-    from integration_assets.spec.contract import check_stream
+    from integration_assets.spec.contract_loading import check_stream
     from integration_assets.sync import target
 
     wanted = _wanted(context, warehouse_key(source, stream))
