@@ -44,7 +44,8 @@ def run_sweep(
             out.print(account)
             if swept.examples:
                 rows = [showing.row(row) for row in swept.examples]
-                out.print(_rows(rows, "Would be deleted" if swept.receipt.version is None else "Deleted"))
+                line(out, "Would be deleted:" if swept.receipt.version is None else "Deleted:")
+                out.print(_rows(rows))
             if swept.receipt.unlisted > EXAMPLES:
                 line(out, f"and {swept.receipt.unlisted - len(swept.examples):,} more")
 
@@ -67,8 +68,8 @@ def _lines(receipt: SweepReceipt) -> dict[str, str]:
     return lines | ({"refused": receipt.refused} if receipt.refused else {})
 
 
-def _rows(rows: Sequence[Mapping[str, Any]], title: str) -> Table:
-    table = Table(title=title)
+def _rows(rows: Sequence[Mapping[str, Any]]) -> Table:
+    table = Table()
     for name in rows[0]:
         table.add_column(name, overflow="fold")
     for row in rows:
