@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from integration_assets.cli.app import main
 from integration_assets.spec import Limits, Source
 from integration_assets_tests.cli.conftest import Done, Integration
 from integration_assets_tests.components.writing import attributes, written
+from integration_assets_tests.docs.blocks import ROOT, blocks
 from integration_assets_tests.sweep.register import Register
 
 
@@ -78,3 +80,16 @@ def test_what_would_go_is_shown_before_it_goes(integration: Integration, registe
     assert len(register.live()) == 28
     done = integration("sweep", "mini")
     assert (done.status, "Name one that has a sweep: mini.items" in done.err) == (2, True)
+
+
+def test_the_page_s_commands_sweep(integration: Integration, register: Register) -> None:
+    """Each command of the page about deletions succeeds, on a table of which a third is gone in the end."""
+    integration("sync", "mini.items")
+    commands = [line for block in blocks("bash", ROOT / "docs" / "deletes.md") for line in block.text.splitlines()]
+    for line in commands:
+        if "--threshold" in line:
+            register.drop(*range(10, 25))
+        done = integration(*shlex.split(line.replace("crm.contacts", "mini.items"))[1:])
+        assert done.status == 0, f"{line}\n{done.out}\n{done.err}"
+    assert len(commands) == 3
+    assert len(register.live()) == 25
