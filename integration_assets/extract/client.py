@@ -198,6 +198,10 @@ class SourceClient:
         """The first characters of a body on one line, without secrets."""
         return excerpt(body, self.credential, length)
 
+    def presentable(self, error: IntegrationError) -> IntegrationError:
+        """The error itself, with `***` in place of the credential in what it says."""
+        return presentable(error, self.credential)
+
     def redact(self, data: _Text) -> _Text:
         """`data` with `***` in place of every spelling of the credential; bytes are UTF-8. Cheap when there is none in it."""
         return self.credential.redact(data) if isinstance(data, str) else self.credential.redact_bytes(data)

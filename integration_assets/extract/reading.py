@@ -16,6 +16,7 @@ from integration_assets.extract.decode import BrokenBodyError, OpenedPage, decod
 from integration_assets.extract.lane import Lane
 from integration_assets.extract.moving import told
 from integration_assets.extract.paging import Ask, Params, pager_for, posted
+from integration_assets.extract.status import printable
 from integration_assets.spec.contract_data import Contract
 from integration_assets.spec.cursor import Slice
 from integration_assets.spec.records import Batch, Drift
@@ -33,6 +34,7 @@ _NOT_MODIFIED = 304
 _NOT_FOUND = 404
 _SHOWN = 120
 _PATHS = 200
+_NAME, _LOOKED_AT = 200, 10_000
 _OTHERS = "(other fields)"
 
 
@@ -106,7 +108,7 @@ class Reading:
             if first and first.signs:
                 self.warnings.append(told(self._stream.paging.kind, first, self._pager.moves))
         except IntegrationError as error:
-            error.at(self._source.name, self._stream.name)
+            self._client.presentable(error).at(self._source.name, self._stream.name)
             raise
 
     @property
@@ -127,11 +129,20 @@ class Reading:
     def _decoded(self, pages: Sequence[OpenedPage], answer: _Answer) -> Batch:
         batch, drift = self._decoder.decode(pages)
         self.pages += len(pages)
+        drift.new = self._named(drift.new)
         self.drift.add(drift)
         _bound(self.drift.new)
         _bound(self.drift.retyped)
         self._pager.saw(batch, answer.response, pages[0])
         return batch
+
+    def _named(self, paths: Counter[str]) -> Counter[str]:
+        """The paths with names as people may see them: an API may send anything for a name, a megabyte or a credential too."""
+        named: Counter[str] = Counter()
+        for path, count in paths.items():
+            shown = printable(self._client.redact(path[:_LOOKED_AT]))
+            named[shown if len(shown) <= _NAME else f"{shown[:_NAME]}…"] += count
+        return named
 
     def _answers(self) -> Generator[_Answer, None, None]:
         """The answers in order, each asked for when the one before it has come, or earlier where its place is known."""
@@ -232,7 +243,7 @@ class Reading:
         return "" if self._personal else f"; it begins {self._client.excerpt(response.body, _SHOWN)!r}"
 
     def _check_type(self, content_type: str | None, response: Response) -> None:
-        media = (content_type or "").partition(";")[0].strip().lower()
+        media = self._client.redact(content_type or "").partition(";")[0].strip().lower()
         allowed = self._stream.format.content_types
         if not media or any(media.endswith(entry) if entry.startswith("+") else media == entry for entry in allowed):
             return
