@@ -57,7 +57,9 @@ def session(
 def explain(error: duckdb.Error, path: Path) -> WarehouseError:
     """DuckDB's first line, with what to do."""
     text = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return WarehouseError(f"DuckDB refused at {path}: {text}", remedy=_REMEDY if isinstance(error, duckdb.IOException) else None)
+    # A commit that the disk refuses is a transaction's error to DuckDB.
+    of_disk = isinstance(error, duckdb.IOException) or "Could not write file" in text
+    return WarehouseError(f"DuckDB refused at {path}: {text}", remedy=_REMEDY if of_disk else None)
 
 
 def _lock_of(path: Path) -> threading.Lock:

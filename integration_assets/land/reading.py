@@ -15,7 +15,8 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
-from integration_assets.land.store import Store, VersionsGoneError
+from integration_assets.errors import LakeError
+from integration_assets.land.store import DAMAGED, Store, VersionsGoneError
 from integration_assets.spec.cursor import CursorValue, Slice
 from integration_assets.spec.tenants import tenant_value
 
@@ -100,6 +101,8 @@ def _open(store: Store, path: str) -> pq.ParquetFile:
         return pq.ParquetFile(store.files.open_input_file(path))
     except FileNotFoundError as error:
         raise VersionsGoneError(f"{store.uri}: {path} is gone") from error
+    except pa.ArrowInvalid as error:
+        raise LakeError(f"the file {path} of the lake's table at {store.uri} is damaged: {error}", remedy=DAMAGED) from error
 
 
 def _batches(store: Store, path: str, schema: pa.Schema) -> Iterator[pa.RecordBatch]:

@@ -21,7 +21,10 @@ from integration_assets.errors import LakeError, RescheduleError
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _NO_SPACE = ("os error 28", "os error 27", "os error 122", "No space left", "File too large", "quota exceeded")
 _DENIED = ("os error 13", "os error 1)", "os error 30", "Permission denied", "Read-only", "403", "401")
+_TORN = ("Json error", "EOF while parsing", "Parquet error", "Invalid Parquet", "deserialize thrift", "Corrupt")
+_TRACE = re.compile(r"\s*\b0: <unknown>.*", re.DOTALL)
 _SHOWN = 300
+DAMAGED = "Restore the table's folder from a backup, or move it away and sync from the start."
 
 
 class VersionsGoneError(Exception):
@@ -121,7 +124,7 @@ class Store:
 
     def explain(self, error: Exception, doing: str) -> LakeError | RescheduleError:
         """What went wrong in words: no space, no permission, a store that does not answer, or not a lake."""
-        text = _COLOUR.sub("", str(error))
+        text = _TRACE.sub("", _COLOUR.sub("", str(error)))
         for value in self.options.values():
             if value:
                 text = text.replace(value, "***")
@@ -131,6 +134,8 @@ class Store:
             return LakeError(what, remedy="Free space there, or put the lake elsewhere (INTEGRATION_LAKE_URI); then sync again.")
         if isinstance(error, PermissionError) or any(mark in text for mark in _DENIED):
             return LakeError(what, remedy="Give this process the right to read and write there.")
+        if any(mark in text for mark in _TORN):
+            return LakeError(f"{what} (a file there is damaged)", remedy=DAMAGED)
         if not self.local and isinstance(error, OSError):
             return RescheduleError(what, remedy="The store did not answer as it should; a later run goes on from here.")
         return LakeError(what, remedy="See that INTEGRATION_LAKE_URI names a folder that this process can read and write.")

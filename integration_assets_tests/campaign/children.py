@@ -23,12 +23,16 @@ LONGEST = 60.0
 
 @dataclass(frozen=True)
 class Ended:
-    """How a run ended. `outcomes` and `error` are None when it was killed, `status` is None when it hung."""
+    """How a run ended. `outcomes` and `error` are None when it was killed, `status` is None when it hung.
+
+    changes : how many changes to disks were counted, where that was asked for.
+    """
 
     status: int | None
     outcomes: list[str] | None
     error: str | None
     log: str
+    changes: int = 0
 
     @property
     def killed(self) -> bool:
@@ -44,9 +48,9 @@ class Ended:
 class Children:
     """A context that forks runs from one process that has imported everything."""
 
-    def __init__(self, folder: Path) -> None:
-        """Keep answers and logs in the folder."""
-        self._folder = folder
+    def __init__(self, folder: Path, library: Path | None = None) -> None:
+        """Keep answers and logs in the folder. `library`: what `disk.build` built."""
+        self._folder, self._library = folder, library
         self._names = count()
         self._started: dict[int, tuple[Path, Path]] = {}
 
@@ -55,6 +59,7 @@ class Children:
         path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
         # No thread before a fork: numpy's own would be one.
         environ = {"PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+        environ |= {"LD_PRELOAD": str(self._library)} if self._library else {}
         self._server = subprocess.Popen(
             [sys.executable, "-m", "integration_assets_tests.campaign.server"],
             stdin=subprocess.PIPE,
@@ -97,7 +102,8 @@ class Children:
         status = self._ask({"wait": child, "seconds": LONGEST})
         answer, log = self._started.pop(child)
         body = json.loads(answer.read_text()) if status == 0 else {"outcomes": None, "error": None}
-        return Ended(status, body["outcomes"], body["error"], log.read_text()[-2000:] if log.exists() else "")
+        said = log.read_text()[-2000:] if log.exists() else ""
+        return Ended(status, body["outcomes"], body["error"], said, body.get("changes", 0))
 
     def run(self, task: Task, environ: Mapping[str, str], orders: Orders | None = None) -> Ended:
         """Begin a run and wait for its end."""

@@ -1,4 +1,4 @@
-"""Where a run is killed. Python's own tracing tells it; the code under test has no hook and knows of nothing.
+"""Where a run is struck. Python's own tracing tells it; the code under test has no hook and knows of nothing.
 
 A point is a moment at which one of our own lines is about to run, or one of our functions has returned. A dry run writes down
 all of them in order, and sees which were followed by a change on the disks of lake, quarantine, warehouse or limits before the
@@ -19,6 +19,7 @@ from types import FrameType
 from typing import Any
 
 import integration_assets
+from integration_assets_tests.campaign import disk
 
 _OURS = str(Path(integration_assets.__file__).parent) + os.sep
 _MOMENTS = {"line": "", "return": "return from "}
@@ -42,6 +43,10 @@ class Orders:
     point : kill just before this.
     late  : kill just after it, at whatever point comes next, instead.
     steps : kill at the point of this number, whatever it is.
+    disk  : what happens at the `change`th change that any library makes to a disk: `kill`, `tear` (half of it is written, then
+            the run is killed), `full` (no space from then on), `broken` (one input/output error); `count` only counts.
+    ahead : by how many seconds the run's wall clock is wrong.
+    Both need a server that was started with `disk.build`'s library.
     """
 
     trace: str | None = None
@@ -49,6 +54,9 @@ class Orders:
     point: Point | None = None
     late: bool = False
     steps: int | None = None
+    disk: str | None = None
+    change: int = 0
+    ahead: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
         """As it goes to the child."""
@@ -58,9 +66,11 @@ class Orders:
     def from_json(cls, body: dict[str, Any]) -> Orders:
         """The inverse."""
         point = body["point"]
-        return cls(body["trace"], tuple(body["roots"]), Point(**point) if point else None, body["late"], body["steps"])
+        return cls(**{**body, "roots": tuple(body["roots"]), "point": Point(**point) if point else None})
 
     def __str__(self) -> str:
+        if self.disk or self.ahead:
+            return f"{self.disk} at change {self.change}, clock {self.ahead:+} s"
         return f"{'after' if self.late else 'before'} {self.point}" if self.point else f"point {self.steps}"
 
 
@@ -90,6 +100,8 @@ def obey(orders: Orders) -> Callable[[], None]:
         _watch(_at(orders.point, late=orders.late))
     elif orders.steps:
         _watch(_after(orders.steps))
+    if orders.disk or orders.ahead:
+        disk.arm(orders.disk, orders.change, orders.ahead)
     return lambda: None
 
 
@@ -143,14 +155,14 @@ def _trace(path: Path, roots: Sequence[str]) -> Callable[[], None]:
     seen: Counter[str] = Counter()
     points: list[tuple[str, int]] = []
     commits: dict[tuple[str, int], None] = {}
-    disk = list(_disk(roots))
+    before = list(_disk(roots))
 
     def visit(name: str) -> None:
-        nonlocal disk
+        nonlocal before
         now = list(_disk(roots))
-        if now != disk and points:
+        if now != before and points:
             commits[points[-1]] = None
-        disk = now
+        before = now
         seen[name] += 1
         points.append((name, seen[name]))
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 from integration_assets_tests.campaign.account import account, frontier
 from integration_assets_tests.campaign.children import Ended
-from integration_assets_tests.campaign.stages import Stage
+from integration_assets_tests.campaign.stages import DAY_KEYS, Stage
 from integration_assets_tests.campaign.tally import Tally
 from integration_assets_tests.campaign.work import Task
 
@@ -34,3 +35,21 @@ def race(stage: Stage, tasks: Sequence[Task], tally: Tally, *, once: bool = True
     stage.finish(stage.task("delta"))
     tally.add(account(stage.place, stage.ledger, mended=False, once=once), said)
     return ends
+
+
+def overlapping(stage: Stage, runs: int) -> list[Task]:
+    """Every other run syncs what is new, the others backfill all days and the newest."""
+    days = (*DAY_KEYS, f"{stage.ledger.clock - timedelta(hours=1):%Y-%m-%d}")
+    return [
+        Task("backfill" if number % 2 else "delta", f"overlap-{number}", partitions=days if number % 2 else ())
+        for number in range(runs)
+    ]
+
+
+def ranges(stage: Stage, runs: int) -> list[Task]:
+    """Every run asks for another range, and each overlaps all others at the ledger's last day."""
+    clock = stage.ledger.clock
+    spans = [(clock - timedelta(hours=24 + number), clock - timedelta(hours=number % 3)) for number in range(runs)]
+    return [
+        Task("delta", f"range-{number}", span=(start.isoformat(), end.isoformat())) for number, (start, end) in enumerate(spans)
+    ]

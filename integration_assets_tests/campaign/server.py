@@ -27,6 +27,7 @@ import pandera.backends.pandas.builtin_checks  # noqa: F401
 import pyarrow.dataset  # noqa: F401
 
 import integration_assets
+from integration_assets_tests.campaign import disk
 from integration_assets_tests.campaign.points import Orders, obey
 from integration_assets_tests.campaign.work import Task, run
 
@@ -77,9 +78,13 @@ def _be(job: dict[str, Any]) -> None:
     for stream, file in ((0, nothing), (1, log), (2, log)):
         os.dup2(file, stream)
     os.environ.update(job["environ"])
-    end = obey(Orders.from_json(job["orders"]))
+    orders = Orders.from_json(job["orders"])
+    end = obey(orders)
     answer = run(Task(**job["task"]), os.environ)
     end()
+    if orders.disk:
+        answer["changes"] = disk.changes()
+        disk.arm("count", 0, 0)  # the answer itself goes to a disk
     Path(job["answer"]).write_text(json.dumps(answer))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from pathlib import Path
 from random import Random
 
@@ -11,10 +10,10 @@ import pytest
 from integration_assets_tests.campaign.children import Children
 from integration_assets_tests.campaign.killing import at_random, kill, traced
 from integration_assets_tests.campaign.place import Emulators
-from integration_assets_tests.campaign.racing import race
-from integration_assets_tests.campaign.stages import DAY_KEYS, Stage, staged
+from integration_assets_tests.campaign.racing import overlapping, race
+from integration_assets_tests.campaign.stages import staged
 from integration_assets_tests.campaign.tally import Tally, table
-from integration_assets_tests.campaign.work import Mode, Task
+from integration_assets_tests.campaign.work import Mode
 
 SEED = 1
 POINTS = 7_000
@@ -62,12 +61,3 @@ def test_of_runs_at_once_one_commits_each_slice(runs: int, children: Children, t
         stage.ready()
         race(stage, overlapping(stage, runs), tally)
     _clean(tally)
-
-
-def overlapping(stage: Stage, runs: int) -> list[Task]:
-    """Every other run syncs what is new, the others backfill all days and the newest."""
-    days = (*DAY_KEYS, f"{stage.ledger.clock - timedelta(hours=1):%Y-%m-%d}")
-    return [
-        Task("backfill" if number % 2 else "delta", f"overlap-{number}", partitions=days if number % 2 else ())
-        for number in range(runs)
-    ]

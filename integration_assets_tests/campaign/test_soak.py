@@ -15,6 +15,7 @@ import pytest
 from integration_assets_tests.campaign.children import Children
 from integration_assets_tests.campaign.killing import Deed, at_random, kill, traced
 from integration_assets_tests.campaign.place import KINDS, Emulators, Kind
+from integration_assets_tests.campaign.racing import overlapping, race, ranges
 from integration_assets_tests.campaign.stages import staged
 from integration_assets_tests.campaign.tally import Tally, table, write
 from integration_assets_tests.campaign.work import MODES, Mode
@@ -56,4 +57,25 @@ def test_kills_anywhere_lose_and_double_nothing(
         for number, deeds in enumerate(rows):
             kill(stage, deeds, tally, tidy=number % 5 == 0)
     assert tally.kills >= len(trace.commits)
+    assert tally.clean, table([tally])
+
+
+@pytest.mark.parametrize("runs", [2, 8])
+@pytest.mark.parametrize("kind", KINDS)
+def test_races_lose_and_double_nothing(
+    kind: Kind, runs: int, children: Children, emulators: Emulators, tallies: list[Tally], tmp_path: Path
+) -> None:
+    """Runs of the same slice, of slices that overlap and of ranges that were asked for, at once: one commit a slice wins."""
+    tally = Tally(f"{runs} at once, {kind}")
+    tallies.append(tally)
+    rounds = max(1, KILLS // (12 * runs))
+    with staged("delta", kind, SEED + runs, children, emulators, tmp_path) as stage:
+        for _ in range(rounds):
+            stage.ready()
+            ends = race(stage, [stage.task() for _ in range(runs)], tally)
+            assert [outcome for end in ends for outcome in end.outcomes or ()].count("committed") == 1
+            stage.ready()
+            race(stage, overlapping(stage, runs), tally)
+        stage.ready()
+        race(stage, ranges(stage, runs), tally, once=False)
     assert tally.clean, table([tally])
