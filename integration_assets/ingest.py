@@ -6,23 +6,25 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import partial
 from time import monotonic
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from integration_assets import __version__
-from integration_assets.errors import RejectThresholdError, ResponseError
+from integration_assets.errors import IntegrationError, RejectThresholdError, ResponseError
 from integration_assets.extract.files import Landed
 from integration_assets.extract.lane import Lane
 from integration_assets.extract.opening import AnyReading, Client, high_of, once_of, reading_of
+from integration_assets.extract.position import PlaceLostError
 from integration_assets.extract.usage import Usage
 from integration_assets.land.hashing import row_hashes
 from integration_assets.land.lake import LakeTable
 from integration_assets.land.quarantine import Quarantine
 from integration_assets.land.state import LakeState
+from integration_assets.land.writer import Writer
 from integration_assets.parents import Parents
+from integration_assets.resume import Keeper
 from integration_assets.spec.contract_data import Contract
 from integration_assets.spec.cursor import CursorValue, Slice, watermark
 from integration_assets.spec.freshness import QUIET
@@ -84,7 +86,10 @@ class Job:
 
 @dataclass
 class Progress:
-    """The running count of one slice; handed to `watch` after every page."""
+    """The running count of one slice; handed to `watch` after every page.
+
+    resumed, earlier : pages and seconds of earlier runs, from which this one goes on; the other counts have theirs in them.
+    """
 
     stream: str
     job: Job
@@ -100,11 +105,13 @@ class Progress:
     tombstones: int = 0
     high: CursorValue | None = None
     reasons: list[str] = field(default_factory=list)
+    resumed: int = 0
+    earlier: float = 0.0
 
     @property
     def seconds(self) -> float:
-        """Wall time since the slice began."""
-        return monotonic() - self.started
+        """Wall time that was spent on the slice, by this run and by the earlier ones that it goes on from."""
+        return self.earlier + monotonic() - self.started
 
 
 Watch = Callable[[Progress], None]
@@ -113,56 +120,89 @@ Watch = Callable[[Progress], None]
 def ingest(feed: Feed, job: Job, watch: Watch = lambda _: None) -> Receipt:
     """Pull one slice and land it in one commit; returns the receipt which that commit carries.
 
-    Raises the errors of `integration_assets.errors`; whatever is raised, nothing of the slice was committed.
+    Raises the errors of `integration_assets.errors`; whatever is raised, nothing of the slice was committed. What was read of
+    it is kept in a checkpoint, from which the next try of the slice goes on (see `resume`).
     """
+    keeper = Keeper(feed, job)
+    try:
+        return _ingest(feed, job, watch, keeper)
+    except PlaceLostError as lost:
+        keeper.start_over(lost)
+        return _ingest(feed, job, watch, keeper)
+
+
+def _ingest(feed: Feed, job: Job, watch: Watch, keeper: Keeper) -> Receipt:
     stream, schema, gate = feed.stream, schema_of(feed), gate_of(feed)
-    count, used, digest = Progress(stream.name, job), feed.client.usage.snapshot(), hashlib.sha256()
+    count, digest = Progress(stream.name, job), hashlib.sha256()
     pages, lane = 1 if job.dry_run else None, feed.lane
     landed = Landed(feed.table.once, job.skip_known)
     above = feed.parents.rows(job.slice) if feed.parents else None
-    reading = reading_of(feed.client, feed.source, stream, feed.contract, job.slice, _etag(feed, job), pages, landed, lane, above)
+    reading = reading_of(
+        feed.client,
+        feed.source,
+        stream,
+        feed.contract,
+        job.slice,
+        _etag(feed, job),
+        pages,
+        landed,
+        lane,
+        above,
+        keeper.position,
+    )
     if not job.dry_run:
         feed.table.prepare(schema)
-    seen = seen_before(feed, job.slice if job.skip_known else None)
+    seen = seen_before(feed, job.slice if job.skip_known else None, keeper.rows)
 
     with feed.table.writer(schema, lane.share) as writer:
-        for batch in batches(_watched(reading, feed, count, watch), lane.part(BATCH_ROWS), lane.part(BATCH_BYTES)):
-            if not batch.table.num_rows and not batch.rejects:
-                continue  # an empty page, as an idle API has, is over before anything heavy is imported
-            mine = inside(batch, stream.cursor.field, job.slice) if stream.cursor else batch
-            fresh = seen.fresh(mine)
-            accepted, stored, rejects = judge(feed, gate, fresh)
-            if not job.dry_run:
-                name, contract = feed.source.name, feed.contract.hash
-                feed.quarantine.add(
-                    name, stream.name, rejects, job.slice, job.run_id, contract, job.partition, pulled_at=count.began
-                )
-                writer.write(stamp(stored, count.began, job.run_id))
-            _count(count, batch, mine, fresh, accepted, rejects, stream)
-            if stream.disposition == "replace":
-                _digest(digest, stored)
+        keeper.take_up(count, reading, writer)
+        with keeper.reading(count, reading, writer):
+            coming = _watched(reading, feed, count, watch, keeper)
+            for batch in batches(coming, lane.part(BATCH_ROWS), lane.part(BATCH_BYTES), lambda: keeper.due(count)):
+                if not batch.table.num_rows and not batch.rejects:
+                    continue  # an empty page, as an idle API has, is over before anything heavy is imported
+                mine = inside(batch, stream.cursor.field, job.slice) if stream.cursor else batch
+                fresh = seen.fresh(mine)
+                accepted, stored, rejects = judge(feed, gate, fresh)
+                if not job.dry_run:
+                    name, contract = feed.source.name, feed.contract.hash
+                    feed.quarantine.add(
+                        name, stream.name, rejects, job.slice, job.run_id, contract, job.partition, pulled_at=count.began
+                    )
+                    writer.write(stamp(stored, count.began, job.run_id))
+                _count(count, batch, mine, fresh, accepted, rejects, stream)
+                if stream.disposition == "replace":
+                    _digest(digest, stored)
+                keeper.note_if_due(count, reading, writer)
 
-        receipt = _receipt(feed, job, count, reading, feed.client.usage.minus(used), digest.hexdigest())
+        receipt = _receipt(feed, job, count, reading, keeper.spent(), digest.hexdigest())
         if job.dry_run:
             return receipt
-        _refuse(stream, receipt, job)
-        if reading.unchanged or _same_snapshot(stream, receipt, job.base):
-            return replace(receipt, outcome="unchanged", accepted=0, duplicate=count.duplicate + count.accepted)
-        covered = _covered(stream, job.slice, high_of(reading, count.high))
-        if stream.disposition == "replace" and stream.allow_empty:
-            writer.write_no_rows()
-        elif not count.accepted and (covered is None or _nothing_to_say(stream, job, count, covered)):
-            return receipt
-        return feed.table.commit(
-            writer,
-            receipt,
-            covered,
-            job.base,
-            stream.origin,
-            etag=receipt.etag,
-            content_hash=receipt.content_hash,
-            once=once_of(reading),
-        )
+        with keeper.landing(count, reading, writer):
+            return _land(feed, job, count, reading, writer, receipt)
+
+
+def _land(feed: Feed, job: Job, count: Progress, reading: AnyReading, writer: Writer, receipt: Receipt) -> Receipt:
+    """Commit what was read, if there is something to commit and nothing that forbids it."""
+    stream = feed.stream
+    _refuse(stream, receipt, job)
+    if reading.unchanged or _same_snapshot(stream, receipt, job.base):
+        return replace(receipt, outcome="unchanged", accepted=0, duplicate=count.duplicate + count.accepted)
+    covered = _covered(stream, job.slice, high_of(reading, count.high))
+    if stream.disposition == "replace" and stream.allow_empty:
+        writer.write_no_rows()
+    elif not count.accepted and (covered is None or any(done.covers(covered) for done in job.base.finished)):
+        return receipt
+    return feed.table.commit(
+        writer,
+        receipt,
+        covered,
+        job.base,
+        stream.origin,
+        etag=receipt.etag,
+        content_hash=receipt.content_hash,
+        once=once_of(reading),
+    )
 
 
 def schema_of(feed: Feed) -> pa.Schema:
@@ -181,37 +221,57 @@ def judge(feed: Feed, gate: Gate, batch: Batch) -> tuple[pa.Table, pa.Table, lis
     return accepted, feed.mask(accepted), [_clean(reject, feed.client) for reject in found]
 
 
-def batches(pages: Iterable[Batch], rows: int = BATCH_ROWS, size: int = BATCH_BYTES) -> Iterator[Batch]:
-    """Pages joined into batches of at least `rows` records or `size` bytes, the last one as it comes."""
+def batches(
+    pages: Iterable[Batch], rows: int = BATCH_ROWS, size: int = BATCH_BYTES, due: Callable[[], bool] = lambda: False
+) -> Iterator[Batch]:
+    """Pages joined into batches of at least `rows` records or `size` bytes, the last one as it comes; earlier when it is `due`.
+
+    When the pages end with an error, those that came before it are given first.
+    """
     waiting: list[Batch] = []
     records = weight = 0
-    for page in pages:
-        waiting.append(page)
-        records += page.fetched
-        weight += page.table.nbytes + sum(len(reject.payload) for reject in page.rejects)
-        if records >= rows or weight >= size:
+    try:
+        for page in pages:
+            waiting.append(page)
+            records += page.fetched
+            weight += page.table.nbytes + sum(len(reject.payload) for reject in page.rejects)
+            if records >= rows or weight >= size or due():
+                yield combine(waiting)
+                waiting, records, weight = [], 0, 0
+    except IntegrationError:
+        if waiting:
             yield combine(waiting)
-            waiting, records, weight = [], 0, 0
+        raise
     if waiting:
         yield combine(waiting)
 
 
-def _watched(reading: AnyReading, feed: Feed, count: Progress, watch: Watch) -> Iterator[Batch]:
-    """The pages as they come, counted and shown at once."""
-    before = feed.client.usage.snapshot()
-    for page in reading:
-        count.pages, count.fetched = reading.pages, count.fetched + page.fetched
-        count.bytes = feed.client.usage.minus(before).bytes
-        watch(count)
-        yield page
+def _watched(reading: AnyReading, feed: Feed, count: Progress, watch: Watch, keeper: Keeper) -> Iterator[Batch]:
+    """The pages as they come, counted, and shown when they were taken."""
+    before, earlier = feed.client.usage.snapshot(), count.bytes
+    try:
+        for page in reading:
+            count.pages, count.fetched = reading.pages, count.fetched + page.fetched
+            count.bytes = earlier + feed.client.usage.minus(before).bytes
+            yield page
+            watch(count)
+    except IntegrationError as error:
+        keeper.broke(error)
+        raise
 
 
-def seen_before(feed: Feed, known: Slice | None) -> Seen:
-    """What counts as seen to begin with: nothing, or what the lake has of the slice `known`."""
+def seen_before(feed: Feed, known: Slice | None, earlier: Callable[[], Iterable[pa.Table]] = tuple) -> Seen:
+    """What counts as seen to begin with: what the lake has of the slice `known`, if it is given, and then `earlier` rows."""
     columns = [*feed.contract.arrow_schema.names, DELETED]
-    cursor = feed.stream.cursor if _identity(feed.stream) else None
-    landed = partial(feed.table.known, columns, cursor.field, known, _tenant_column(feed.stream)) if known and cursor else None
-    return Seen(_identity(feed.stream), columns, row_hashes, as_stored=feed.mask, landed=landed)
+    cursor = feed.stream.cursor
+
+    def landed() -> Iterator[pa.Table]:
+        if known and cursor:
+            yield from feed.table.known(columns, cursor.field, known, _tenant_column(feed.stream))
+        yield from earlier()
+
+    identity = _identity(feed.stream)
+    return Seen(identity, columns, row_hashes, as_stored=feed.mask, landed=landed if identity else None)
 
 
 def _required(stream: Stream) -> tuple[str, ...]:
@@ -356,6 +416,7 @@ def _receipt(feed: Feed, job: Job, count: Progress, reading: AnyReading, spent: 
         watermark_before=mark,
         watermark_after=mark,
         pages=reading.pages,
+        resumed_pages=count.resumed,
         requests=spent.requests,
         retries=spent.retries,
         bytes=spent.bytes,

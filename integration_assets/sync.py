@@ -27,6 +27,7 @@ from integration_assets.land.state import LakeState
 from integration_assets.land.warehouse import MergeResult, Target
 from integration_assets.parallel import in_order
 from integration_assets.parents import parents_of
+from integration_assets.resume import rest, unfinished
 from integration_assets.settings import MASK_KEY, Settings
 from integration_assets.spec.contract_data import Contract
 from integration_assets.spec.contract_loading import check_stream
@@ -194,10 +195,19 @@ def _of_tenant(feed: Feed, order: _Order, key: str | None, tenant: str | None, f
 
 
 def _pull(feed: Feed, order: _Order, key: str | None, tenant: str | None) -> Iterator[Receipt]:
-    """Plan one range and ingest it step by step."""
+    """Plan one range and ingest it step by step; what earlier runs could not finish of it comes first."""
     # The first steps go on top of what they were planned on: opening the table costs as much as a small slice.
     base, overtaken = feed.table.state(), Event()
     whole = plan_slice(feed, key, order.span, tenant, order.now, base.finished)
+    planned = key is None and order.span is None
+    left = [] if order.dry_run else unfinished(feed, whole, base, planned=planned, anew=order.anew)
+    if left:
+        yield from _in_steps(feed, order, key, left, base, overtaken)
+        if overtaken.is_set():
+            return
+        base = feed.table.state()
+        again = plan_slice(feed, key, order.span, tenant, order.now, base.finished)
+        whole = again if planned else rest(feed, whole, left, anew=order.anew)
     yield from _in_steps(feed, order, key, steps(feed.stream.cursor, whole), base, overtaken)
 
 

@@ -11,6 +11,7 @@ from integration_assets.extract.client import SourceClient
 from integration_assets.extract.files import FileReading, FilesClient, Landed
 from integration_assets.extract.lane import Lane
 from integration_assets.extract.limits.store import Store
+from integration_assets.extract.position import Position
 from integration_assets.extract.reading import Reading
 from integration_assets.files import is_files
 from integration_assets.spec.contract_data import Contract
@@ -39,18 +40,24 @@ def reading_of(
     landed: Landed | None = None,
     lane: Lane | None = None,
     parents: Generator[pa.Table, None, None] | None = None,
+    left: tuple[Position, int] | None = None,
 ) -> AnyReading:
     """What reads the slice; the parameters are those of `Reading`, of `FileReading` and of `Fan`."""
     if isinstance(client, FilesClient):
         return FileReading(client, source, stream, contract, slice_, max_pages, landed, lane)
     if parents is not None:
         return Fan(client, source, stream, contract, slice_, parents, max_pages, lane)
-    return Reading(client, source, stream, contract, slice_, etag, max_pages, lane)
+    return Reading(client, source, stream, contract, slice_, etag, max_pages, lane, left)
 
 
 def once_of(reading: AnyReading) -> Sequence[str]:
     """The names that the commit of what was read lands once and for good."""
     return reading.once if isinstance(reading, FileReading) else ()
+
+
+def position_of(reading: AnyReading) -> Position | None:
+    """Where another run could go on from what was read; None where it could not: neither in a file nor among parents."""
+    return reading.position() if isinstance(reading, Reading) else None
 
 
 def high_of(reading: AnyReading, seen: CursorValue | None) -> CursorValue | None:

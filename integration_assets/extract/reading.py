@@ -6,16 +6,23 @@ from collections import Counter, deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
-from integration_assets.errors import IntegrationError, LimitExceededError, ResponseError
+from integration_assets.errors import (
+    HumanNeededError,
+    IntegrationError,
+    LimitExceededError,
+    PageTokenExpiredError,
+    ResponseError,
+)
 from integration_assets.extract.ahead import Ahead
 from integration_assets.extract.client import Response, SourceClient
 from integration_assets.extract.decode import BrokenBodyError, OpenedPage, decoder_for, no_records
 from integration_assets.extract.lane import Lane
 from integration_assets.extract.moving import told
-from integration_assets.extract.paging import Ask, Params, pager_for, posted
+from integration_assets.extract.paging import Ask, Params, Place, pager_for, posted
+from integration_assets.extract.position import PlaceLostError, Position, mark_of, without_credential
 from integration_assets.extract.status import printable
 from integration_assets.spec.contract_data import Contract
 from integration_assets.spec.cursor import Slice
@@ -40,10 +47,11 @@ _OTHERS = "(other fields)"
 
 @dataclass(frozen=True)
 class _Answer:
-    """A response and its page, None for a snapshot that is unchanged."""
+    """A response and its page, None for a snapshot that is unchanged; and where it is, if another run can find it there."""
 
     response: Response
     page: OpenedPage | None
+    place: Place | None = None
 
     @property
     def weight(self) -> int:
@@ -59,6 +67,7 @@ class Reading:
     etag      : of the snapshot that is already there: an API that still has it answers 304, and nothing is read.
     max_pages : stop quietly after so many pages; None reads on, up to the source's limit.
     lane      : this slice's place beside others that are read at once.
+    left      : the last page that an earlier run took in, and how many it had then: the slice is read from the next one on.
 
     A list that is read by number and moves meanwhile is read a second time, where records have a key.
 
@@ -76,8 +85,9 @@ class Reading:
         etag: str | None = None,
         max_pages: int | None = None,
         lane: Lane | None = None,
+        left: tuple[Position, int] | None = None,
     ) -> None:
-        self.pages = 0
+        self.pages = left[1] if left else 0
         self.drift = Drift()
         self.unchanged = False
         self.etag = etag
@@ -95,15 +105,22 @@ class Reading:
         params: Params = {**stream.params, **(stream.cursor.query(slice_) if stream.cursor else {})}
         self._pager_of = partial(pager_for, stream, params)
         self._pager = self._pager_of()
+        self._left_at = left
+        self._last: _Answer | None = None
+        self._again = False
 
     def __iter__(self) -> Iterator[Batch]:
-        """Raises what `SourceClient.get` raises, and `PagingError`, `LimitExceededError` and `ResponseError` of its own."""
+        """Raises what `SourceClient.get` raises, and `PagingError`, `LimitExceededError` and `ResponseError` of its own.
+
+        `PlaceLostError` when an earlier run's place means something else now; no batch came before.
+        """
         try:
             yield from self._batches()
             first = self._pager.moves
             if first and first.signs and self._stream.key and self._max_pages is None:
                 # What the first time showed and the second does not was visible too. Without a key all of it would be doubled.
                 self._pager = self._pager_of()
+                self._left_at, self._again = None, True
                 yield from self._batches()
             if first and first.signs:
                 self.warnings.append(told(self._stream.paging.kind, first, self._pager.moves))
@@ -116,6 +133,23 @@ class Reading:
         """Pages at which records may have been passed over, because the list moved, the last time that it was read."""
         return self._pager.moves.signs if self._pager.moves else 0
 
+    def position(self) -> Position | None:
+        """Where the last page is that was handed out, for another run to go on from.
+
+        None where it could not: the paging has no such place, a credential is in it, or the list is read a second time.
+        """
+        last = self._last
+        if last is None or last.page is None or last.place is None or self._again:
+            return None
+        place = without_credential(replace(last.place, moved=bool(self.moved)), self._client)
+        return Position(place, self._mark(last.page)[1]) if place else None
+
+    def _mark(self, page: OpenedPage) -> tuple[Batch, str]:
+        """The page's rows, and what it is known again by."""
+        batch, _ = self._decoder.decode([page])
+        key = self._stream.key
+        return batch, mark_of(batch, key, b"" if key else page.text())
+
     def _batches(self) -> Iterator[Batch]:
         """The slice once, from its first page to its last."""
         with Ahead(self._answers(), lambda answer: answer.weight, AHEAD_PAGES, self._ahead_bytes, self._lane) as ahead:
@@ -123,6 +157,7 @@ class Reading:
                 pages = [answer.page for answer in answers if answer.page]
                 self.etag = answers[-1].response.headers.get("etag") if pages else self.etag
                 self.unchanged = not pages
+                self._last = answers[-1]
                 if pages:
                     yield self._decoded(pages, answers[0])
 
@@ -146,8 +181,7 @@ class Reading:
 
     def _answers(self) -> Generator[_Answer, None, None]:
         """The answers in order, each asked for when the one before it has come, or earlier where its place is known."""
-        ask: Ask | None = self._pager.first()
-        pages = 0
+        ask, pages = self._start()
         early: deque[tuple[Ask, Future[_Answer]]] = deque()
         connections = self._source.limits.max_connections
         with ExitStack() as stack:
@@ -159,7 +193,7 @@ class Reading:
                     if error.status == _NOT_FOUND and self._pager.past_a_short_page:
                         return  # page numbers whose API says "no such page" after the last one
                     raise
-                yield answer
+                yield replace(answer, place=self._pager.place(ask))
                 if answer.page is None:
                     return
                 pages += 1
@@ -179,6 +213,26 @@ class Reading:
                     stack.callback(pool.shutdown, wait=False, cancel_futures=True)
                 if pool is not None:
                     early.extend((one, pool.submit(self._fetch, one)) for one in asks[len(early) :])
+
+    def _start(self) -> tuple[Ask | None, int]:
+        """The first page to read, and how many were read before it.
+
+        The last page of an earlier run is asked for again, to see that it is still there and what comes after it now.
+        """
+        if self._left_at is None:
+            return self._pager.first(), 0
+        position, pages = self._left_at
+        try:
+            answer = self._fetch(self._pager.back_to(position.place))
+        except (HumanNeededError, PageTokenExpiredError) as error:
+            raise PlaceLostError(error.what) from error
+        if answer.page is None:
+            raise PlaceLostError("there is no page any more where it was left")
+        batch, mark = self._mark(answer.page)
+        if mark != position.mark:
+            raise PlaceLostError("the list moved meanwhile: where it was left is another page now")
+        self._pager.saw(batch, answer.response, answer.page)
+        return self._following(answer, pages), pages
 
     def _left(self, pages: int) -> int:
         most = self._source.limits.max_pages if self._max_pages is None else self._max_pages

@@ -18,8 +18,8 @@ from typing import Any
 
 import pyarrow.fs as pafs
 
-from integration_assets.land.reading import rewritten
-from integration_assets.land.state import LakeState, entries
+from integration_assets.land.reading import rewrites
+from integration_assets.land.state import LakeState, entries_in
 from integration_assets.land.store import Store
 from integration_assets.land.writer import DataFile
 from integration_assets.spec.cursor import Slice
@@ -90,11 +90,13 @@ class Checkpoints:
 
     def put(self, checkpoint: Checkpoint, kind: str = "") -> None:
         """Put the document in the place of the slice's one before. Raises `LakeError`, `RescheduleError`."""
-        with (
-            self._store.guard("write a checkpoint of"),
-            self._store.handler.open_output_stream(_path(checkpoint.slice, kind)) as to,
-        ):
-            to.write(checkpoint.to_json())
+        path, body = _path(checkpoint.slice, kind), checkpoint.to_json()
+        with self._store.guard("write a checkpoint of"):
+            # Arrow's stream around it would hand over buffers, and it takes bytes only.
+            handler: Any = self._store.handler
+            file = handler._handler.open_output_stream(path, None)  # noqa: SLF001 - there is no other way to it
+            file.write(body)
+            file.close()
 
     def get(self, slice_: Slice, kind: str = "") -> Checkpoint | None:
         """What was left of exactly this slice, however old."""
@@ -127,15 +129,17 @@ class Checkpoints:
         version, sequence = checkpoint.base
         if state.version is None or state.version < version or state.sequence < sequence:
             return False
-        since = [
-            entry
-            for entry in entries(self._store, state.version, version + 1)
-            if not entry.carried and entry.state.sequence > sequence
-        ]
-        receipts = [entry.state.receipt for entry in since]
-        if len(since) < state.sequence - sequence or rewritten(self._store, version, state.version):
-            return False
-        return not any(receipt is None or _touches(receipt, checkpoint.slice) for receipt in receipts)
+        left = state.sequence - sequence
+        for number in range(version + 1, state.version + 1):
+            actions = self._store.log_entry(number)
+            if actions is None or rewrites(actions):
+                return False
+            for entry in entries_in(number, actions):
+                left -= not entry.carried
+                receipt = entry.state.receipt
+                if not entry.carried and (receipt is None or _touches(receipt, checkpoint.slice)):
+                    return False
+        return left <= 0
 
     def there(self, files: Sequence[DataFile]) -> bool:
         """Whether the files are all there, and whole."""

@@ -111,13 +111,13 @@ def entries(store: Store, version: int, down_to: int = 0) -> Iterator[Entry]:
         actions = store.log_entry(number)
         if actions is None:
             return
-        yield from _entry(number, actions)
+        yield from entries_in(number, actions)
 
 
 def newer(store: Store, version: int) -> Iterator[Entry]:
     """Our commits after `version` upwards, up to the newest."""
     while (actions := store.log_entry(version := version + 1)) is not None:
-        yield from _entry(version, actions)
+        yield from entries_in(version, actions)
 
 
 def _dump(state: LakeState, ticket: str) -> dict[str, str]:
@@ -158,7 +158,8 @@ def _load_finished(body: Mapping[str, Any]) -> tuple[Slice, ...]:
     return (*finished, *(done for _, ranges in sorted(listed, key=itemgetter(0)) for done in ranges))
 
 
-def _entry(version: int, actions: Iterable[dict[str, Any]]) -> Iterator[Entry]:
+def entries_in(version: int, actions: Iterable[dict[str, Any]]) -> Iterator[Entry]:
+    """The commit of ours, if it is one, that wrote a version's `actions`."""
     info: dict[str, Any] = next((action["commitInfo"] for action in actions if "commitInfo" in action), {})
     if META in info:
         yield _parse(version, info)
