@@ -7,7 +7,8 @@ second page. So pages that share a record have nothing between them, as long as 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, Any
 
 from integration_assets.spec.records import DELETED, Batch
 from integration_assets.spec.source import Stream
@@ -15,7 +16,7 @@ from integration_assets.spec.source import Stream
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_WINDOW = 200_000
+_WINDOW = 100_000
 """Records that are remembered at most, and half as many at least: memory is bounded (law 4)."""
 _VERSIONS = ("append", "history")
 """Dispositions whose list may have several versions of one record."""
@@ -35,9 +36,10 @@ class Moves:
         self._stream = stream
         self._overlap = overlap
         self._half = max(1, window // 2)
-        self._young: dict[int, int] = {}
-        self._old: dict[int, int] = {}
-        self._last: set[int] = set()
+        self._young: dict[Hashable, Hashable] = {}
+        self._old: dict[Hashable, Hashable] = {}
+        self._last: dict[Hashable, Hashable] = {}
+        self._rejects: set[bytes] = set()
         self._total: int | None = None
         self._begun = False
         self._current = stream.disposition not in _VERSIONS
@@ -53,36 +55,40 @@ class Moves:
         total   : how many records the API counts, where it does.
         doubled : the page was asked for so that it may repeat records of the last one.
         """
-        rows = _rows(batch.table, self._stream)
-        marks = {version for _, version in rows} | {hash(reject.payload) for reject in batch.rejects}
-        if (self._begun or self._total) and (sign := self._sign(rows, marks, total, doubled=doubled)):
+        keys, versions = _named(batch.table, self._stream)
+        found = dict(zip(keys, versions, strict=True))
+        rejects = {reject.payload for reject in batch.rejects}
+        if (self._begun or self._total) and (sign := self._sign(keys, versions, rejects, total, doubled=doubled)):
             self.first = self.first or sign
             self.signs += 1
-        keys = dict(rows)
         # Several versions of a record on one page: the API lists versions, and a key that comes again says nothing.
-        self._current = self._current and len(keys) == len({version for _, version in rows})
-        self._remember(keys)
-        self._last, self._begun = marks, True
+        self._current = self._current and (len(found) == len(keys) or len(found) == len(set(zip(keys, versions, strict=True))))
+        self._young.update(found)
+        if len(self._young) >= self._half:
+            self._old, self._young = self._young, {}
+        self._last, self._rejects, self._begun = found, rejects, True
         if total:  # past its end an API may count 0
             self._total = total
 
-    def _sign(self, rows: list[tuple[int, int]], marks: set[int], total: int | None, *, doubled: bool) -> str:
+    def _sign(
+        self, keys: list[Hashable], versions: list[Hashable], rejects: set[bytes], total: int | None, *, doubled: bool
+    ) -> str:
         """Why records may have been passed over before this page; empty when nothing says so."""
-        before = [self._before(key) for key, _ in rows]
-        again = [then == version for then, (_, version) in zip(before, rows, strict=True)]
-        linked = not marks.isdisjoint(self._last)
-        fell = bool(total and self._total and total < self._total)
-        newer = sum(then is not None for then in before) - sum(again)
+        before = self._before(keys)
+        again = [then == version for then, version in zip(before, versions, strict=True)] if before else []
+        linked = self._linked(keys, versions) or not rejects.isdisjoint(self._rejects)
         if self._overlap and self._begun and not linked:
             return "a page did not begin with the end of the one before it"
-        if fell and not linked:
+        if total and self._total and total < self._total and not linked:
             return f"the API's count went from {self._total:,} to {total:,}"
+        newer = sum(then is not None for then in before) - sum(again)
         if newer and self._current and not linked:
             return f"{newer:,} records came again with another version"
         more = sum(again) - (self._overlap if linked else 0)
         if more <= 0 or doubled:
             return ""
-        if any(then is None for then in before[: _last_true(again)]):
+        last = max(position for position, same in enumerate(again) if same)
+        if any(then is None for then in before[:last]):
             return f"{more:,} records came again behind others that had not come yet"
         # A record that came in before them pushed them here, and hid nothing: it is told of by the count where there is one, and
         # cannot be in a range that is closed. Where no later slice brings a record that went to the front, one may have.
@@ -90,34 +96,46 @@ class Moves:
         pushed = cursor is not None and (total > self._total if total and self._total else cursor.end_param is None)
         return "" if pushed else f"{more:,} records of one page came again on the next"
 
-    def _before(self, key: int) -> int | None:
-        return self._young[key] if key in self._young else self._old.get(key)
+    def _before(self, keys: list[Hashable]) -> list[Hashable | None]:
+        """The version in which each key came on an earlier page, None where it did not; empty when none did."""
+        if self._young.keys().isdisjoint(keys) and self._old.keys().isdisjoint(keys):
+            return []
+        return [self._young[key] if key in self._young else self._old.get(key) for key in keys]
 
-    def _remember(self, keys: dict[int, int]) -> None:
-        self._young.update(keys)
-        if len(self._young) >= self._half:
-            self._old, self._young = self._young, {}
+    def _linked(self, keys: list[Hashable], versions: list[Hashable]) -> bool:
+        """Whether the page has a record of the last one, unchanged."""
+        if self._last.keys().isdisjoint(keys):
+            return False
+        return any(key in self._last and self._last[key] == version for key, version in zip(keys, versions, strict=True))
 
 
-def _last_true(flags: list[bool]) -> int:
-    return max(position for position, flag in enumerate(flags) if flag)
-
-
-def _rows(table: pa.Table, stream: Stream) -> list[tuple[int, int]]:
-    """A number for each row's key, and one for key, version and deletion; none for a stream without a key."""
+def _named(table: pa.Table, stream: Stream) -> tuple[list[Hashable], list[Hashable]]:
+    """Each row's key, and what tells its version; none for a stream without a key."""
     if not stream.key or not table.num_rows:
-        return []
-    keys = [hash(key) for key in zip(*(_plain(table.column(name)) for name in stream.key), strict=True)]
-    named = (stream.version_column, stream.cursor.field if stream.cursor else None, DELETED)
-    versions = [_plain(table.column(name)) for name in dict.fromkeys(named) if name]
-    return list(zip(keys, (hash(whole) for whole in zip(keys, *versions, strict=True)), strict=True))
+        return [], []
+    ordered = dict.fromkeys((stream.version_column, stream.cursor.field if stream.cursor else None))
+    named = [name for name in ordered if name]
+    versions = _together(table, named) if named else [0] * table.num_rows
+    gone = _plain(table.column(DELETED))
+    if any(gone):
+        versions = [(version, "gone") if flag else version for version, flag in zip(versions, gone, strict=True)]
+    return _together(table, list(stream.key)), versions
 
 
-def _plain(column: pa.ChunkedArray) -> list[object]:
+def _together(table: pa.Table, names: list[str]) -> list[Hashable]:
+    """One value a row, of one column or of several."""
+    columns = [_plain(table.column(name)) for name in names]
+    return columns[0] if len(columns) == 1 else list(zip(*columns, strict=True))
+
+
+def _plain(column: pa.ChunkedArray) -> list[Any]:
     """The values; of moments their numbers, which are quicker to make."""
     import pyarrow as pa
 
-    found: list[object] = (column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column).to_pylist()
+    if pa.types.is_timestamp(column.type):
+        column = column.cast(pa.int64())
+    quick = not column.null_count and (pa.types.is_integer(column.type) or pa.types.is_boolean(column.type))
+    found: list[Any] = column.to_numpy().tolist() if quick else column.to_pylist()
     return found
 
 
