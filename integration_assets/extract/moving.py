@@ -115,7 +115,7 @@ def _named(table: pa.Table, stream: Stream) -> tuple[list[Hashable], list[Hashab
         return [], []
     ordered = dict.fromkeys((stream.version_column, stream.cursor.field if stream.cursor else None))
     named = [name for name in ordered if name]
-    versions = _together(table, named) if named else [0] * table.num_rows
+    versions: list[Hashable] = _together(table, named) if named else [0] * table.num_rows
     gone = _plain(table.column(DELETED))
     if any(gone):
         versions = [(version, "gone") if flag else version for version, flag in zip(versions, gone, strict=True)]
