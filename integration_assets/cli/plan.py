@@ -54,6 +54,9 @@ def _plan(feed: Feed, wanted: Asked, now: datetime | None) -> Plan:
     if keys is not None and now is not None:
         plan = _of_partitions(feed, keys, now)
         return replace(plan, tenants=tenants, slices=plan.slices * max(1, len(tenants)), notes=(*said, *plan.notes))
+    if feed.parents is not None:
+        # How much that is turns out when its parents are pulled, which may be in this sync.
+        return Plan(feed, None, span, 1)
     finished = feed.table.state().finished
     try:
         planned = [plan_slice(feed, None, span, tenant, now, finished) for tenant in tenants or (None,)]

@@ -30,6 +30,7 @@ def sources_table(sources: Iterable[Source], settings: Settings) -> Table:
         for stream in source.streams:
             lines = {
                 "reads": f"{settings.locate_stream(source, stream).base_url}{stream.path}",
+                **({"parent": f"{stream.parent.stream}: asked once for each"} if stream.parent else {}),
                 "cursor": stream.cursor.field if stream.cursor else "none: always pulled whole",
                 "partitions": f"by {stream.partitions.every}" if stream.partitions else "none",
                 **({"tenants": _tenants(stream)} if stream.tenants else {}),

@@ -23,6 +23,7 @@ from integration_assets.cli.report import account_table, line, untouched
 from integration_assets.errors import IntegrationError
 from integration_assets.land.warehouse import MergeResult
 from integration_assets.settings import Settings
+from integration_assets.spec.parent import parents_first
 from integration_assets.spec.receipt import Receipt
 from integration_assets.spec.source import Source
 from integration_assets.sync import Say, Stores, merge, open_feeds, outcome
@@ -67,7 +68,7 @@ def run_sync(source: Source, wanted: Asked, settings: Settings, out: Console, *,
     for name, why in wanted.left_out.items():
         say(f"{source.name}.{name} left out: {why}")
     stores = Stores.from_settings(settings, say)
-    with open_feeds(source, stores, settings, wanted.streams, say) as feeds:
+    with open_feeds(source, stores, settings, parents_first(wanted.streams), say) as feeds:
         works = [Work(plan) for plan in plan_all(feeds, wanted)]
         for work in works:
             for note in work.plan.notes:

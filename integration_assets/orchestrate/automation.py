@@ -12,6 +12,7 @@ import dagster as dg
 from integration_assets.orchestrate.partitions import partitioned
 from integration_assets.orchestrate.specs import lake_key, warehouse_key
 from integration_assets.settings import Settings
+from integration_assets.spec.parent import ancestors
 from integration_assets.spec.partitions import Partitions
 from integration_assets.spec.source import Source, Stream
 
@@ -52,13 +53,20 @@ def sync_jobs(source: Source) -> list[SyncJob]:
     if len(kinds) <= 1:
         return [SyncJob(f"{source.name}_sync", source, source.streams, kinds[0][0] if kinds else None)]
     jobs = []
-    whole = tuple(stream for stream in source.streams if not partitioned(stream))
+    # Children without partitions run with the parents that have some, after them.
+    kinded = {stream.name: _kind(_first(source, stream)) for stream in source.streams}
+    whole = tuple(stream for stream in source.streams if kinded[stream.name] == (None, None))
     if whole:
         jobs.append(SyncJob(f"{source.name}_sync", source, whole, None))
     for kind in kinds:
-        streams = tuple(stream for stream in source.streams if _kind(stream) == kind)
+        streams = tuple(stream for stream in source.streams if kinded[stream.name] == kind)
         jobs.append(SyncJob("_".join([source.name, *_words(kind, kinds, streams[0]), "sync"]), source, streams, kind[0]))
     return jobs
+
+
+def _first(source: Source, stream: Stream) -> Stream:
+    """The stream whose records are asked for before all others that lead to this one's."""
+    return (stream, *ancestors(source, stream))[-1]
 
 
 def _kind(stream: Stream) -> Kind:

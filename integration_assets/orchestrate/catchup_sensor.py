@@ -19,11 +19,13 @@ from integration_assets.orchestrate.attempts import CATCH_UP_TAG, RANGE, Failure
 from integration_assets.orchestrate.automation import CATCH_UP, begins, last_tick, priority, runs_by_itself
 from integration_assets.orchestrate.catchup import closing, contiguous, due, missed, over, owed_by_tenant
 from integration_assets.orchestrate.checks import check_specs
+from integration_assets.orchestrate.children import horizon, ready
 from integration_assets.orchestrate.history import found_event, last_pulls, replayed
 from integration_assets.orchestrate.partitions import most_a_run, partition_key, set_name
 from integration_assets.orchestrate.resources import StoresResource
 from integration_assets.orchestrate.specs import lake_key, warehouse_key
 from integration_assets.orchestrate.tenants import listed
+from integration_assets.spec.cursor import Slice
 from integration_assets.spec.partitions import Partitions
 from integration_assets.spec.receipt import NO_SLICE, Receipt
 from integration_assets.spec.source import Source, Stream
@@ -131,7 +133,8 @@ class Tick:
                 said.append(f"{stream.name}: left for the next tick")
                 continue
             cursor.turn = (cursor.turn + 1) % len(self.source.streams)
-            found = self._look(stream, now, runs.under_way(stream), cursor.after(stream.name))
+            waits = self._behind(stream, now, runs, cursor)
+            found = waits or self._look(stream, now, runs.under_way(stream), cursor.after(stream.name))
             said.append(f"{stream.name}: {found.said}")
             requests += [found.request] if found.request else []
             events += found.events
@@ -157,6 +160,17 @@ class Tick:
         with open_store(settings.limits_uri) as limits, SourceClient(located, secrets, store=limits) as client:
             return client.now()
 
+    def _behind(self, stream: Stream, now: datetime, runs: Runs, cursor: Cursor) -> Found | None:
+        """That children wait: their parents are being pulled, or are owed something and asked for now."""
+        if stream.parent is None:
+            return None
+        above = self.source.stream(stream.parent.stream)
+        busy = runs.under_way(above)
+        if busy.everything or busy.caught_up or self._behind(above, now, runs, cursor):
+            return Found(f"waits for {above.name}, which is being pulled")
+        asked = self._look(above, now, busy, cursor.after(above.name)).request
+        return Found(f"waits for {above.name}, which is owed something") if asked else None
+
     def _look(self, stream: Stream, now: datetime, busy: UnderWay, after: datetime | None) -> Found:
         if busy.caught_up or busy.everything:
             return Found("a run of it is under way")
@@ -174,6 +188,8 @@ class Tick:
         key = lake_key(self.source, stream)
         table = self.stores.stores().table(self.source, stream)
         finished = table.state().finished
+        above = self._above(stream)
+        now = now if above is None else horizon(stream, above, now)
         pulled = last_pulls(self.instance, key, stream.partitions, closing(stream, now, after))
         owed = due(stream, finished, now, pulled)
         keys = [one.key for one in owed]
@@ -190,7 +206,11 @@ class Tick:
         waiting = [each for each in keys if each in failed and failed[each].again > self.wall()]
         asked = contiguous(
             stream.partitions,
-            [each for each in keys if each not in busy.keys and each not in waiting],
+            [
+                each
+                for each in keys
+                if each not in busy.keys and each not in waiting and (above is None or ready(stream, above, each, now))
+            ],
             most_a_run(stream.partitions),
         )
         said = [f"{len(keys)} partitions are due" if keys else "nothing is due"]
@@ -199,6 +219,12 @@ class Tick:
         said += [f"recorded {len(events)} that only the lake knew of"] if events else []
         pending = [*keys, *lost[_RECORDED:], *busy.keys]
         return Found(", ".join(said), self._request(stream, asked) if asked else None, events, _settled(stream, now, pending))
+
+    def _above(self, stream: Stream) -> Sequence[Slice] | None:
+        """What the stream's parent has finished; None for a stream that is nobody's child."""
+        if stream.parent is None:
+            return None
+        return self.stores.stores().table(self.source, self.source.stream(stream.parent.stream)).state().finished
 
     def _by_tenant(self, stream: Stream, now: datetime, busy: UnderWay) -> Found:
         """Whether some tenant is owed a partition: then one run pulls what is due of all. What the log lacks is recorded."""
@@ -254,12 +280,21 @@ class Tick:
         cron = begins(self.source)
         night = last_tick(cron, self.source.timezone, datetime.fromtimestamp(self.wall(), UTC) - GRACE) if cron else None
         pulled = self._pulled(stream)
-        if night is None or pulled is None or pulled >= night:
+        if night is None or pulled is None:
+            return Found("nothing is due")
+        why = f"the night of {night:%Y-%m-%d} was missed" if pulled < night else self._overtaken(stream, pulled)
+        if why is None:
             return Found("nothing is due")
         failed = failures(self.instance, self.source, stream, self.wall()).get(None)
         if failed and failed.again > self.wall():
-            return Found(f"the night of {night:%Y-%m-%d} was missed, a run for it failed and waits until {_clock(failed)}")
-        return Found(f"the night of {night:%Y-%m-%d} was missed, asked for a run", self._request(stream, []))
+            return Found(f"{why}, a run for it failed and waits until {_clock(failed)}")
+        return Found(f"{why}, asked for a run", self._request(stream, []))
+
+    def _overtaken(self, stream: Stream, pulled: datetime) -> str | None:
+        """That the stream's parents were pulled after it was; None when they were not."""
+        above = self.source.stream(stream.parent.stream) if stream.parent else None
+        latest = self._pulled(above) if above else None
+        return f"{above.name} was pulled since" if above and latest and latest > pulled else None
 
     def _pulled(self, stream: Stream) -> datetime | None:
         """When the stream was last pulled, by Dagster or without it; None if it never was, which is for someone to begin."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from integration_assets.errors import SpecError
 from integration_assets.orchestrate.catchup import closing, due
+from integration_assets.orchestrate.children import horizon, ready
 from integration_assets.orchestrate.modes import Mode, Wanted
 from integration_assets.orchestrate.partitions import most_a_run, partition_key, split_key
 from integration_assets.spec.cursor import Slice, of
@@ -97,6 +98,8 @@ def partition_parts(
     if keys is not None:
         return [Part(key) for key in keys]
     now = now or feed.client.now()
+    above = feed.parents.table.state().finished if feed.parents else None
+    now = now if above is None else horizon(stream, above, now)
     final = now - stream.cursor.safety_lag
     if wanted.mode is Mode.full_reload:
         keys = list(stream.partitions.keys(stream.partitions.origin, final))
@@ -104,6 +107,7 @@ def partition_parts(
         return [Part(key) for key in (over if stream.partitions.refresh is None else keys)]
     if wanted.span is None:
         owed = due(stream, feed.table.state().finished if finished is None else finished, now, pulls(closing(stream, now)))
+        owed = owed if above is None else [one for one in owed if ready(stream, above, one.key, now)]
         return [Part(one.key, missed=one.why == "missed") for one in owed[: most_a_run(stream.partitions)]]
     start, end = wanted.span.start, wanted.span.end
     assert isinstance(start, datetime)  # noqa: S101 - partitions are in time

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 import dagster as dg
+from dagster._core.definitions.source_asset import SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION
 
 from integration_assets.errors import IntegrationError, RejectThresholdError
 from integration_assets.orchestrate import checks
@@ -78,9 +79,20 @@ class Step:
         lake = lake_key(self.source, self.stream) in self.context.selected_asset_keys
         if partitioned(self.stream) and lake and not names_partitions(self.context, self.stream):
             # Dagster looks up the run's partitions for each output of a step with partitions, and fails where there are none.
-            yield from map(as_plain_event, self._run())
+            for event in self._run():
+                yield as_plain_event(event)
+                yield from self._let_children_begin(event)
         else:
             yield from self._run()
+
+    def _let_children_begin(self, event: Event) -> Iterator[Event]:
+        """The output without which Dagster would skip the steps of the stream's children; its event was recorded by hand."""
+        merged = isinstance(event, dg.MaterializeResult) and event.asset_key == warehouse_key(self.source, self.stream)
+        if merged and any(one.parent and one.parent.stream == self.stream.name for one in self.source.streams):
+            # Not documented: with it Dagster records no event of its own, for which it would look up the run's partitions.
+            yield dg.MaterializeResult(
+                asset_key=warehouse_key(self.source, self.stream), metadata={SYSTEM_METADATA_KEY_SOURCE_ASSET_OBSERVATION: True}
+            )
 
     def _run(self) -> Iterator[Event]:
         selected = self.context.selected_asset_keys

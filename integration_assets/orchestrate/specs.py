@@ -14,6 +14,7 @@ from integration_assets.orchestrate.describe import contract_doc, contract_text
 from integration_assets.orchestrate.freshness import policy
 from integration_assets.orchestrate.partitions import stream_partitions
 from integration_assets.settings import Settings
+from integration_assets.spec.parent import ancestors
 from integration_assets.spec.source import Source, Stream
 
 
@@ -48,11 +49,13 @@ def api_spec(source: Source, stream: Stream) -> dg.AssetSpec:
 
 def lake_spec(source: Source, stream: Stream) -> dg.AssetSpec:
     """The stream's append-only lake table: one row per record version seen."""
+    above = next(iter(ancestors(source, stream)), None)
     return _spec(
         source,
         stream,
         key=lake_key(source, stream),
-        deps=[api_key(source, stream)],
+        # A run that pulls both pulls the parents first. Their lake's own output may stay away: docs/decisions/0004.
+        deps=[api_key(source, stream), *([warehouse_key(source, above)] if above else [])],
         kinds={"api", "deltalake", "parquet"},
         partitions=stream_partitions(source, stream),
         description=_described(source, stream, "Every version of every record that the API showed, as it came."),
@@ -130,6 +133,8 @@ def _metadata(source: Source, stream: Stream) -> dict[str, dg.MetadataValue[Any]
         found["key"] = dg.MetadataValue.text(", ".join(stream.key))
     if stream.tenants:
         found["tenants"] = dg.MetadataValue.text(stream.tenants.column)
+    if stream.parent:
+        found["parent"] = dg.MetadataValue.asset(dg.AssetKey([source.name, stream.parent.stream]))
     if cursor:
         found["cursor"] = dg.MetadataValue.text(f"{cursor.field} ({cursor.kind})")
     return found | docs_link(source, stream)

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Lock, Thread
@@ -94,7 +95,10 @@ def by_day() -> tuple[Stream, Stream]:
 
 @dataclass
 class Api:
-    """What the API has. `failing` orders answer 500 for their items, `gone` ones 404; each answer takes `latency` seconds."""
+    """What the API has. Each answer takes `latency` seconds.
+
+    failing : orders that answer 500 for their items; gone : those that answer 404, as all of the API does when it is `closed`.
+    """
 
     folder: Path
     orders: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -107,6 +111,8 @@ class Api:
     url: str = ""
     streams: tuple[Stream, ...] = field(default_factory=lambda: (orders(), items()))
     limits: Limits = LIMITS
+    clock: datetime | None = None
+    closed: bool = False
     _at_once: int = 0
     _lock: Lock = field(default_factory=Lock)
 
@@ -118,7 +124,8 @@ class Api:
     @property
     def source(self) -> Source:
         """The spec over this server."""
-        return Source(name="shop", base_url=self.url, streams=self.streams, limits=self.limits)
+        clock = "/clock" if self.clock else None
+        return Source(name="shop", base_url=self.url, streams=self.streams, limits=self.limits, clock_path=clock)
 
     @property
     def environ(self) -> dict[str, str]:
@@ -173,6 +180,10 @@ class Api:
 
     def answer(self, path: str, query: dict[str, str]) -> tuple[int, Any]:
         """Status and body of one request."""
+        if path == "/clock":
+            return 200, {}
+        if self.closed:
+            return 404, {"error": "closed"}
         if path == "/orders":
             since, until = query.get("since", ""), query.get("until", "9999")
             found = [
@@ -201,6 +212,13 @@ class Api:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+
+            def do_HEAD(self) -> None:
+                self.send_response(200)
+                self.end_headers()
+
+            def date_time_string(self, timestamp: float | None = None) -> str:
+                return format_datetime(api.clock or datetime.now(UTC), usegmt=True)
 
             def do_GET(self) -> None:
                 with api._lock:
