@@ -114,7 +114,7 @@ def _named(table: pa.Table, stream: Stream) -> tuple[list[Hashable], list[Hashab
     if not stream.key or not table.num_rows:
         return [], []
     ordered = dict.fromkeys((stream.version_column, stream.cursor.field if stream.cursor else None))
-    named = [name for name in ordered if name]
+    named = [name for name in ordered if name in table.column_names]  # a sweep reads keys alone
     versions: list[Hashable] = _together(table, named) if named else [0] * table.num_rows
     gone = _plain(table.column(DELETED))
     if any(gone):
@@ -145,5 +145,5 @@ def told(kind: str, first: Moves, last: Moves | None) -> str:
     if last is not None and last is not first and not last.signs:
         return f"{begin}; it was read a second time, and held still"
     twice = "; it moved the second time too" if last is not first else ""
-    remedy = "pull the range again when it is quiet, or sweep it; read by a page token or in smaller slices if the API has them"
+    remedy = "pull the range again when it is quiet; for good, read by a page token, in smaller slices or with an overlap"
     return f"{begin}{twice}; records may be missing: {remedy}"

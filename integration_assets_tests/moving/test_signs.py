@@ -9,14 +9,17 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 import hypothesis.strategies as st
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 
 from integration_assets.errors import PagingError
 from integration_assets.extract.client import SourceClient
+from integration_assets.extract.moving import Moves
 from integration_assets.extract.reading import Reading
 from integration_assets.spec import Limits, Slice, Source
 from integration_assets.spec.contract import Contract, check_stream
+from integration_assets.spec.records import DELETED, Batch
 from integration_assets_tests.extract.serving import Answer, Asked, serve
 from integration_assets_tests.moving.machine import CHANGES, LEAVING
 from integration_assets_tests.moving.upstream import FORMS, Change, Form, Upstream, Version, moment, row
@@ -138,6 +141,17 @@ def test_an_offset_that_is_not_counted_needs_an_overlap_to_see() -> None:
             reading, came = ready.read(up)
             assert len(came) == found
             assert bool(reading.warnings) == bool(overlap)
+
+
+def test_a_list_of_keys_alone_is_judged_by_them() -> None:
+    """A sweep's list has no version: a key that comes again on the next page is a sign, one after the other is none."""
+    stream = Upstream(FORM["offset"]).stream().changed(version="updated_at", cursor=None, partitions=None)
+    for second, signs in (([2, 3], 0), ([1, 2], 1)):
+        moves = Moves(stream)
+        for keys in ([0, 1], second):
+            table = pa.table({"id": keys, DELETED: [False] * len(keys)})
+            moves.page(Batch(table, [b""] * len(keys), (), len(keys)), None)
+        assert moves.signs == signs
 
 
 @pytest.mark.parametrize("name", ["offset, open range", "overlap, open range", "offset, newest first", "overlap, newest first"])

@@ -29,7 +29,7 @@ def nothing_skipped(source: Source, stream: Stream, receipts: Sequence[Receipt])
         description=(
             f"The list moved at {pages} {'pages' if pages > 1 else 'page'} of {many} while it was read by"
             f" {stream.paging.kind.replace('_', ' ')}, the first {said[0]}: records may be missing. Pull it again when the API is"
-            " quiet; for good, read by a page token, in smaller slices or with an overlap, or sweep the stream."
+            " quiet; for good, read by a page token, in smaller slices or with an overlap."
             if moved
             else "The list showed no sign of moving while it was read, or held still when it was read a second time."
         ),
