@@ -149,6 +149,21 @@ def shadow(
 
 
 @app.command()
+def vacuum(
+    name: Annotated[str | None, typer.Argument(help="SOURCE or SOURCE.STREAM; all when left out.")] = None,
+    older_than: Annotated[str, typer.Option(help="Only files that were written, or replaced, so long ago: 7d, 36h.")] = "7d",
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be deleted, and delete nothing.")] = False,
+) -> None:
+    """Delete files of the lake that nothing needs any more, those of killed runs among them, and join small ones."""
+    from integration_assets.cli.vacuum import run_vacuum
+
+    settings = Settings.from_environ()
+    chosen = [_named(name)] if name else [(source, source.streams) for source in map(settings.in_force, load_sources())]
+    run_vacuum(chosen, settings, out, older_than, dry_run=dry_run)
+
+
+@app.command()
 def limits(name: Annotated[str | None, typer.Argument(help="SOURCE; all when left out.")] = None) -> None:
     """Show what all runs together have of each API: rate, quota, pause and breaker, and when it is tried again."""
     from integration_assets.cli.limits import show_limits

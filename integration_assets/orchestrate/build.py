@@ -19,6 +19,7 @@ from integration_assets.orchestrate.shadow import shadow_job
 from integration_assets.orchestrate.specs import api_spec
 from integration_assets.orchestrate.standing import standing_checks, standing_schedule
 from integration_assets.orchestrate.sweep import sweep_job, sweep_schedule
+from integration_assets.orchestrate.vacuum import vacuum_schedule
 from integration_assets.settings import Settings
 from integration_assets.spec.source import Source
 
@@ -57,7 +58,7 @@ def build(sources: Sequence[Source], resources: Mapping[str, object] | None = No
         + [replay_job(job) for job in jobs]
         + [job for job in map(shadow_job, sources) if job is not None]
         + [job for pair in streams if (job := sweep_job(*pair)) is not None],
-        schedules=schedules + sweeps + ([standing] if standing else []),
+        schedules=[*schedules, *sweeps, *([standing] if standing else []), *map(vacuum_schedule, sources)],
         sensors=[
             *(sensor for source in sources for sensor in source_sensors(source)),
             *(sensor for sensor in map(catch_up_sensor, sources) if sensor is not None),

@@ -1,0 +1,1 @@
+"""Small files joined, and files deleted that nothing needs."""
