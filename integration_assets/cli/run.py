@@ -82,14 +82,14 @@ def run_sync(source: Source, wanted: Asked, settings: Settings, out: Console, *,
 
 
 def _sync_one(work: Work, stores: Stores, run_id: str, bars: Progress, say: Say, *, dry_run: bool) -> None:
-    """Pull one stream and merge it; what landed before an error is merged as well, before the error goes on."""
+    """Pull one stream and merge it; what the lake has is merged before an error goes on: a run before may have been killed."""
     work.begun = True
     work.failure = "stopped"
     try:
         _pull(work, run_id, bars, dry_run=dry_run)
     except IntegrationError:
         work.failure = "ended by the error below"
-        if work.landed:
+        if not dry_run:
             _merge_after_error(work, stores, run_id, say)
         raise
     work.failure = None
@@ -100,7 +100,8 @@ def _sync_one(work: Work, stores: Stores, run_id: str, bars: Progress, say: Say,
 def _merge_after_error(work: Work, stores: Stores, run_id: str, say: Say) -> None:
     """The error that ended the pull is the one to raise; a merge that fails as well is only told of."""
     try:
-        work.merged = merge(work.plan.feed, stores, run_id)
+        if work.plan.feed.table.exists():
+            work.merged = merge(work.plan.feed, stores, run_id)
     except IntegrationError as error:
         say(f"What landed before the error could not be merged: {error}")
 

@@ -10,6 +10,7 @@ import sys
 
 import pytest
 
+from integration_assets.sync import sync
 from integration_assets_tests.cli.conftest import Integration
 from integration_assets_tests.flow.world import World
 
@@ -122,6 +123,15 @@ def test_what_landed_before_an_error_is_accounted_for_and_merged(integration: In
     assert "ended by the error below after 2 of 3 slices" in done.out
     assert "not merged" not in done.out
     assert len(world.rows("flights")) > 1_000
+
+
+def test_what_a_killed_run_landed_is_merged_though_the_api_fails_now(integration: Integration, world: World) -> None:
+    """Killed between its commit and its merge, a run leaves rows that the next one merges, even one that gets nothing itself."""
+    with world.feed("flights") as (feed, _):
+        assert list(sync(feed, "killed"))
+    world.upstream.faults([{"path": FLIGHTS, "kind": "status", "status": 404}])
+    assert integration("sync", "nyc_ops.flights").status != 0
+    assert world.rows("flights") == world.truth("flights")
 
 
 def test_the_streams_after_an_error_are_named(integration: Integration, world: World) -> None:
