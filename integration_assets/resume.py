@@ -28,9 +28,10 @@ from integration_assets.errors import (
     PagingError,
     RescheduleError,
     SpecError,
+    UpstreamUnavailableError,
 )
 from integration_assets.extract.client import SourceClient
-from integration_assets.extract.opening import AnyReading, position_of
+from integration_assets.extract.opening import AnyReading, begun, position_of
 from integration_assets.extract.position import PlaceLostError, Position
 from integration_assets.extract.reading import AHEAD_PAGES
 from integration_assets.extract.usage import Usage
@@ -49,6 +50,8 @@ _ASKED_KEPT = timedelta(days=1)
 """A range that was asked for is to be as the API has it now: what was left of it is taken up only for so long."""
 _SIEVE_ROWS = 500_000
 """Rows of an earlier run that are looked at for duplicates, as many as a sieve remembers."""
+_SILENT = 3
+"""Runs in a row that get no answer at the place where the slice was left, before its start is tried: a token may be the cause."""
 _COUNTS = ("fetched", "accepted", "rejected", "duplicate", "filtered", "tombstones")
 _SPENT = ("requests", "retries", "bytes", "throttled", "queued")
 _CHANGED = {
@@ -152,6 +155,7 @@ class Keeper:
             yield
         except IntegrationError as error:
             if error is self._broke:
+                self._look_for_a_way_out(error, reading)
                 self._keep(error, count, reading, writer)
             raise
 
@@ -244,6 +248,18 @@ class Keeper:
         account = {"restart": why, "pages": count.pages, "spent": _spent(self.spent())}
         self._put(Checkpoint(self._job.slice, self._base, about(self._feed), (), account))
 
+    def _look_for_a_way_out(self, error: IntegrationError, reading: AnyReading) -> None:
+        """Count the runs in a row that got no answer at the place itself; give it up when an outage alone does not explain them.
+
+        Raises `PlaceLostError` then: if the first page does not answer either, the checkpoint stays as it is.
+        """
+        if self.left is None or not isinstance(error, UpstreamUnavailableError) or begun(reading):
+            return
+        silent = int(self.left.account.get("silent", 0)) + 1
+        if silent >= _SILENT:
+            raise PlaceLostError(f"the API did not answer there, {silent} runs in a row") from error
+        self._put(replace(self.left, account={**self.left.account, "silent": silent}))
+
     def _put(self, checkpoint: Checkpoint) -> None:
         self._feed.table.checkpoints.put(checkpoint, self._kind)
         self._there = True
@@ -308,10 +324,10 @@ def able(feed: Feed) -> bool:
     """Whether a slice of the stream can be gone on with.
 
     Not a snapshot, which is whole or nothing: a record that moved between two halves of it would be taken for deleted. Not
-    files, which are read whole.
+    files, which are read whole, and not children, whose pages are those of many parents.
     """
     stream = feed.stream
-    paged = isinstance(feed.client, SourceClient) and not isinstance(stream.paging, Single)
+    paged = isinstance(feed.client, SourceClient) and feed.parents is None and not isinstance(stream.paging, Single)
     return paged and stream.disposition != "replace" and feed.source.limits.checkpoint_pages is not None
 
 

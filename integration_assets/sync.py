@@ -404,8 +404,8 @@ def outcome(receipts: Sequence[Receipt]) -> Receipt | None:
     summed = {
         name: sum(getattr(receipt, name) for receipt in receipts)
         for name in (
-            "pages", "requests", "retries", "bytes", "fetched", "accepted", "rejected", "duplicate", "filtered", "tombstones",
-            "moved", "throttled", "queued",
+            "pages", "resumed_pages", "requests", "retries", "bytes", "fetched", "accepted", "rejected", "duplicate", "filtered",
+            "tombstones", "moved", "throttled", "queued",
         )
     }  # fmt: skip
     drift: dict[str, Counter[str]] = {}

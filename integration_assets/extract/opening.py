@@ -60,6 +60,11 @@ def position_of(reading: AnyReading) -> Position | None:
     return reading.position() if isinstance(reading, Reading) else None
 
 
+def begun(reading: AnyReading) -> bool:
+    """Whether a first page was read, or the one where an earlier run had left the slice."""
+    return not isinstance(reading, Reading) or reading.begun
+
+
 def high_of(reading: AnyReading, seen: CursorValue | None) -> CursorValue | None:
     """Up to which number the slice is finished: to the highest that was seen, or to that of the last parent."""
     return seen if not isinstance(reading, Fan) or reading.high is None else reading.high

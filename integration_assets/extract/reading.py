@@ -108,6 +108,7 @@ class Reading:
         self._left_at = left
         self._last: _Answer | None = None
         self._again = False
+        self.begun = False
 
     def __iter__(self) -> Iterator[Batch]:
         """Raises what `SourceClient.get` raises, and `PagingError`, `LimitExceededError` and `ResponseError` of its own.
@@ -157,7 +158,7 @@ class Reading:
                 pages = [answer.page for answer in answers if answer.page]
                 self.etag = answers[-1].response.headers.get("etag") if pages else self.etag
                 self.unchanged = not pages
-                self._last = answers[-1]
+                self._last, self.begun = answers[-1], True
                 if pages:
                     yield self._decoded(pages, answers[0])
 
@@ -231,6 +232,7 @@ class Reading:
         batch, mark = self._mark(answer.page)
         if mark != position.mark:
             raise PlaceLostError("the list moved meanwhile: where it was left is another page now")
+        self.begun = True
         self._pager.saw(batch, answer.response, answer.page)
         return self._following(answer, pages), pages
 

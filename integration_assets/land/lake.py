@@ -6,6 +6,7 @@ import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
+from urllib.parse import unquote
 from uuid import uuid4
 
 import pyarrow as pa
@@ -15,7 +16,7 @@ from deltalake.schema import StructType
 
 from integration_assets.errors import LakeError, LakeNewerThanContractError, ReplanError, RescheduleError
 from integration_assets.land import reading
-from integration_assets.land.checkpoints import Checkpoints
+from integration_assets.land.checkpoints import Checkpoints, files_kept
 from integration_assets.land.committing import Proposal, commit, landed_once, ticket
 from integration_assets.land.gcs import StorageClients, check_bucket, is_bucket
 from integration_assets.land.joining import join_files
@@ -291,10 +292,13 @@ class LakeTable:
         """Deltalake's own: delete files that no version of the last `hours` needs, and orphans; returns their paths.
 
         It knows nothing of unfinished slices, of a warehouse that has not merged yet, and of half-written files: see `waste`.
+        Files of unfinished slices that may still be taken up stay.
         hours : must be longer than the longest run: a file that is being written looks like an orphan.
         """
-        table = self._existing()
+        table, kept = self._existing(), files_kept(self.checkpoints)
         with self._store.guard("vacuum"):
+            if kept:
+                return self._vacuum_but(kept, hours)
             return table.vacuum(
                 retention_hours=hours,
                 dry_run=False,
@@ -302,6 +306,14 @@ class LakeTable:
                 full=True,
                 commit_properties=carry(read_state(self._store, table)),
             )
+
+    def _vacuum_but(self, kept: Collection[str], hours: int) -> list[str]:
+        """The same by hand, for deltalake knows only the files of its own log."""
+        found = self._existing().vacuum(hours, dry_run=True, enforce_retention_duration=False, full=True)
+        paths = [path for path in found if unquote(path) not in kept]
+        for path in paths:
+            self._store.delete(unquote(path))
+        return paths
 
     def delete(self, predicate: str) -> int:
         """Delete the rows that a SQL `predicate` selects, for retention or a right to be forgotten; returns how many.
