@@ -9,7 +9,24 @@ from functools import lru_cache
 from pathlib import Path
 
 from integration_assets.errors import SpecError
+from integration_assets.spec.paging import Offset, PageNumber, Single
 from integration_assets.spec.source import Source, Stream
+
+
+def promise(stream: Stream) -> str:
+    """What the form of an API's paging promises of a list that changes while it is read."""
+    match stream.paging:
+        case Single():
+            return "One answer shows one moment."
+        case Offset(overlap=overlap) if overlap:
+            return "A list that moves while it is read shows at the overlap of its pages; `nothing_skipped` then tells of it."
+        case Offset() | PageNumber():
+            return (
+                "A record that leaves the list while it is read can hide another. The API's count or a record that comes again"
+                " shows it, and `nothing_skipped` then tells of it; what shows in neither cannot be seen."
+            )
+        case _:
+            return "A page goes on where the last one ended, as exactly as the API's own token does."
 
 
 def contract_doc(source: Source, stream: Stream) -> str:

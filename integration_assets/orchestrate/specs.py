@@ -10,7 +10,7 @@ import dagster as dg
 
 from integration_assets import __version__
 from integration_assets.errors import SpecError
-from integration_assets.orchestrate.describe import contract_doc, contract_text
+from integration_assets.orchestrate.describe import contract_doc, contract_text, promise
 from integration_assets.orchestrate.freshness import policy
 from integration_assets.orchestrate.partitions import stream_partitions
 from integration_assets.settings import Settings
@@ -35,7 +35,7 @@ def api_key(source: Source, stream: Stream) -> dg.AssetKey:
 
 def api_spec(source: Source, stream: Stream) -> dg.AssetSpec:
     """The API's endpoint, which Dagster only shows: where the stream's columns come from."""
-    asked = f"`{stream.method} {stream.path}`, {stream.format.kind}, paged by {stream.paging.kind}."
+    asked = f"`{stream.method} {stream.path}`, {stream.format.kind}, paged by {stream.paging.kind}. {promise(stream)}"
     return dg.AssetSpec(
         api_key(source, stream),
         kinds={"api"},
