@@ -67,6 +67,7 @@ class Upstream:
     """`GET /items` page by page in the form asked for by the path, and what befalls it.
 
     pages   : how many there are.
+    signed  : what the API puts into its links.
     on_page : told the number of each page before it is answered; its answer, if it gives one, is sent instead.
     """
 
@@ -77,6 +78,7 @@ class Upstream:
     asked: list[int] = field(default_factory=list)
     records: list[dict[str, Any]] = field(default_factory=list)
     generation: int = 0
+    signed: str = ""
 
     def __post_init__(self) -> None:
         self.records = [record(number) for number in range(self.pages * SIZE)]
@@ -100,7 +102,7 @@ class Upstream:
         chosen = [one for one in self.records if query["since"] <= _utc(one) < query["until"]]
         data = chosen[begin : begin + SIZE]
         following = f"{number + 1}.{self.generation}" if begin + SIZE < len(chosen) else None
-        link = f"/{form}?{urlencode({**query, 'after': following})}" if following else None
+        link = f"/{form}?{urlencode({**query, 'after': following})}&{self.signed}" if following else None
         match form:
             case "token":
                 return page({"data": data, "next": following})
