@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from threading import Condition, Event, Lock, Thread
 from time import monotonic
@@ -22,7 +22,8 @@ def in_order(works: Iterable[Iterable[T]], at_once: int, stopped: Event) -> Gene
     """The results of `works`, those of each as they come, in the order of the works; up to `at_once` are done at a time.
 
     A work begins when a thread is free for it. After the first error no other begins; those under way go on to their end, and
-    when all their results were yielded, the error is raised, the first one in the works' order.
+    when all their results were yielded, the error is raised, the first one in the works' order. An interrupt while a result is
+    waited for stops the works under way; what they had ready is yielded before it goes on.
 
     works   : taken from by one thread at a time; what is done with one of them runs in one thread.
     stopped : set when the results are not wanted any more (an interrupt, a generator that is closed); a work should end then.
@@ -34,15 +35,29 @@ def in_order(works: Iterable[Iterable[T]], at_once: int, stopped: Event) -> Gene
     crew = _Crew(works, stopped)
     threads = [Thread(target=crew.work, args=(at_once,), name=f"slices-{number}") for number in range(at_once)]
     try:
-        for thread in threads:
-            thread.start()
-        yield from crew.results()
+        try:
+            for thread in threads:
+                thread.start()
+            yield from crew.results()
+        except GeneratorExit:
+            raise
+        except BaseException:  # an interrupt, ctrl-C or Dagster's: errors of works are raised below
+            _end(threads, stopped)
+            yield from crew.ready()
+            raise
     finally:
-        stopped.set()
-        until = monotonic() + _PATIENCE
-        for thread in threads:
-            if thread.ident is not None:
-                thread.join(max(0.0, until - monotonic()))
+        _end(threads, stopped)
+    if crew.errors:
+        raise _first(crew.errors)
+
+
+def _end(threads: Sequence[Thread], stopped: Event) -> None:
+    """Have the threads stop, and wait until they did."""
+    stopped.set()
+    until = monotonic() + _PATIENCE
+    for thread in threads:
+        if thread.ident is not None:
+            thread.join(max(0.0, until - monotonic()))
 
 
 @dataclass
@@ -63,6 +78,8 @@ class _Crew(Generic[T]):
         self._handing_out = Lock()
         self._changed = Condition()
         self._works: list[_Work[T]] = []
+        self._taken = 0
+        self.errors: list[BaseException] = []
         self._over = False
         self._left = 0
         self._all_left = False
@@ -79,17 +96,19 @@ class _Crew(Generic[T]):
                 self._changed.notify_all()
 
     def results(self) -> Iterator[T]:
-        """The results in order, and then the first error."""
-        errors: list[BaseException] = []
-        place = 0
-        while (work := self._place(place)) is not None:
+        """The results in order; `errors` has those of works that are behind."""
+        while (work := self._place(self._taken)) is not None:
             while self._come(work):
                 yield work.results.popleft()
             if work.error is not None:
-                errors.append(work.error)
-            place += 1
-        if errors:
-            raise _first(errors)
+                self.errors.append(work.error)
+            self._taken += 1
+
+    def ready(self) -> Iterator[T]:
+        """The results that are there and were not taken yet, in order, without waiting."""
+        for work in self._works[self._taken :]:
+            while work.results:
+                yield work.results.popleft()
 
     def _place(self, place: int) -> _Work[T] | None:
         """The work at that place once it was handed out; None when it never will be."""
@@ -141,7 +160,7 @@ class _Crew(Generic[T]):
             self._changed.notify_all()
 
 
-def _first(errors: list[BaseException]) -> BaseException:
+def _first(errors: Sequence[BaseException]) -> BaseException:
     """The first one, which tells of the others."""
     first = errors[0]
     others = [error for error in errors[1:] if isinstance(error, IntegrationError)]

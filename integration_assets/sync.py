@@ -31,7 +31,7 @@ from integration_assets.resume import rest, unfinished
 from integration_assets.settings import MASK_KEY, Settings
 from integration_assets.spec.contract_data import Contract
 from integration_assets.spec.contract_loading import check_stream
-from integration_assets.spec.cursor import Slice, plan, steps
+from integration_assets.spec.cursor import Slice, plan, settled, steps
 from integration_assets.spec.receipt import NO_SLICE, Receipt
 from integration_assets.spec.source import Source, Stream
 from integration_assets.stores import Say, Stores
@@ -155,7 +155,7 @@ def sync(
         # All by one clock: tenants that are done are then done to the same moment, and the lake notes them together.
         now = feed.client.now() if now is None and chosen and feed.stream.cursor else now
         ranges = [(tenant, key) for tenant in chosen or (None,) for key in keys]
-        most = 1 if dry_run else at_once or feed.source.limits.slices_at_once
+        most = 1 if dry_run else at_once or slices_at_once(feed)
         beside = min(most, len(ranges))
         order = _Order(run_id, span, now, afresh, dry_run, watch, at_once=most if beside <= 1 else 1)
         mine = side_by_side(feed, beside)
@@ -164,6 +164,15 @@ def sync(
         failures.end(chosen)
     except IntegrationError as error:
         raise error.at(feed.source.name, feed.stream.name) from error.__cause__
+
+
+def slices_at_once(feed: Feed) -> int:
+    """How many slices of the stream one run pulls at once.
+
+    Rows without a key are pulled one slice after the other: what a run that ended early had landed out of order could not be
+    told from what is read again.
+    """
+    return 1 if feed.stream.disposition == "append" and not feed.stream.key else feed.source.limits.slices_at_once
 
 
 def side_by_side(feed: Feed, beside: int) -> Feed:
@@ -208,7 +217,12 @@ def _pull(feed: Feed, order: _Order, key: str | None, tenant: str | None) -> Ite
         base = feed.table.state()
         again = plan_slice(feed, key, order.span, tenant, order.now, base.finished)
         whole = again if planned else rest(feed, whole, left, anew=order.anew)
-    yield from _in_steps(feed, order, key, steps(feed.stream.cursor, whole), base, overtaken)
+    cursor = feed.stream.cursor
+    coming = steps(cursor, whole)
+    if planned and cursor and not order.afresh:
+        # Steps that landed beyond one that failed are not asked for again.
+        coming = (step for step in coming if not settled(cursor, base.finished, step))
+    yield from _in_steps(feed, order, key, coming, base, overtaken)
 
 
 def _in_steps(

@@ -179,7 +179,7 @@ class Step:
         """Pull tenant by tenant and partition by partition, some at once. What fails of one tenant keeps no other back."""
         from integration_assets.each_tenant import Failures
         from integration_assets.parallel import in_order
-        from integration_assets.sync import side_by_side
+        from integration_assets.sync import side_by_side, slices_at_once
 
         found = self._parts(feed)
         if not found:
@@ -190,7 +190,7 @@ class Step:
         now = feed.client.now() if self.stream.tenants and self.stream.cursor and found else None
         turns = Turns(Failures())
         wanted = [part for part in found if part.label not in done]
-        beside = min(feed.source.limits.slices_at_once, len(wanted))
+        beside = min(slices_at_once(feed), len(wanted))
         mine = side_by_side(feed, beside)
         works = (self._try(mine, part, turns, report, now, beside) for part in turns.coming(wanted))
         with closing(in_order(works, beside, mine.lane.stopped)) as all_done:

@@ -288,6 +288,17 @@ def plan(
     return Slice(start, now - cursor.safety_lag if cursor.kind == "timestamp" else None, tenant)
 
 
+def settled(cursor: Cursor, finished: Iterable[Slice], step: Slice) -> bool:
+    """Whether a sync need not read `step` again: a run finished it, and by now it lies as far back as the lookback asks for.
+
+    True beyond a gap alone: what is at the watermark is within its lookback.
+    """
+    if step.start is None or step.end is None:
+        return False
+    ends = [done.end for done in finished if done.covers(step)]
+    return any(end is not None and not _less(_minus(end, cursor.lookback) if cursor.lookback else end, step.end) for end in ends)
+
+
 def steps(cursor: Cursor | None, whole: Slice) -> Iterator[Slice]:
     """`whole` in the steps that the cursor asks for, in order; itself when it is open or has none."""
     if cursor is None or cursor.step is None or whole.start is None or whole.end is None:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from _thread import interrupt_main
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -124,6 +125,45 @@ def test_a_failing_slice_hides_no_other(days: Days) -> None:
         list(sync(feed, "again", partitions=days.keys()))
         assert feed.table.count() == 12 * 12
     assert days.merged() == days.truth()
+
+
+def test_steps_beyond_a_failed_one_are_not_asked_for_again(days: Days) -> None:
+    """A sync that goes on after an error asks for the step that failed, and not for those that landed beside it."""
+    together = Barrier(4, timeout=LONG)
+    stream = days.in_steps()
+
+    def refuse(day: str, page: int) -> int | None:
+        if page == 0 and day < "2024-03-05":
+            together.wait()
+        return 404 if day == "2024-03-01" else None
+
+    days.on_ask = refuse
+    with days.feed(stream) as feed:
+        with pytest.raises(ResponseError):
+            list(sync(feed, "run", now=END))
+        landed = {f"{done.start:%Y-%m-%d}": done for done in feed.table.state().finished}
+        assert set(landed) == {"2024-03-02"}
+        days.on_ask = lambda _day, _page: None
+        days.asked.clear()
+        list(sync(feed, "again", now=END))
+        assert feed.table.state().finished == (Slice(START, END),)
+    assert "2024-03-01" in days.asked
+    assert not {"2024-03-02", "2024-03-03", "2024-03-04"} & set(days.asked)
+    assert days.merged(stream) == days.truth()
+
+
+def test_rows_without_a_key_are_pulled_one_slice_after_the_other(days: Days) -> None:
+    """Nothing tells a row without a key from its copy, so that nothing of them may land beyond a slice that failed."""
+    stream = days.in_steps().changed(disposition="append", key=())
+    days.on_ask = lambda day, _page: 404 if day == "2024-03-03" else None
+    with days.feed(stream) as feed:
+        with pytest.raises(ResponseError):
+            list(sync(feed, "run", now=END))
+        assert feed.table.state().finished == (Slice(START, START + 2 * DAY),)
+        days.on_ask = lambda _day, _page: None
+        list(sync(feed, "again", now=END))
+        assert feed.table.count() == 12 * 12
+    assert days.most == 1
 
 
 def test_two_failures_are_both_told(days: Days) -> None:
@@ -281,4 +321,20 @@ def test_results_come_in_order_and_errors_last() -> None:
     taken.clear()
     with pytest.raises(KeyError):
         taken.extend(in_order(breaks(), 2, Event()))
+    assert taken == [1]
+
+
+def test_an_interrupt_yields_what_is_ready() -> None:
+    """At ctrl-C the works are told to stop, and what they had done before is yielded, so that it can be accounted for."""
+    stopped = Event()
+
+    def work(number: int) -> Iterator[int]:
+        if number == 1:
+            yield 1
+            interrupt_main()
+        assert stopped.wait(LONG)
+
+    taken: list[int] = []
+    with pytest.raises(KeyboardInterrupt):
+        taken.extend(in_order((work(number) for number in range(2)), 2, stopped))
     assert taken == [1]

@@ -119,7 +119,7 @@ def source(url: str = "http://127.0.0.1:1", **changes: Any) -> Source:  # noqa: 
         "name": "shop",
         "base_url": url,
         "auth": Bearer(secret="SHOP_KEY"),
-        "limits": Limits(attempts=1, wait_initial=0, wait_max=0),
+        "limits": Limits(attempts=1, wait_initial=0, wait_max=0, slices=1),  # most tests are about an order
         "owners": ("team:sales",),
         "docs_url": "https://shop.example/docs",
         "streams": (
