@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from urllib.parse import unquote
@@ -14,7 +15,7 @@ from deltalake import DeltaTable, Field, Schema
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.schema import StructType
 
-from integration_assets.errors import LakeError, LakeNewerThanContractError, ReplanError, RescheduleError
+from integration_assets.errors import IntegrationError, LakeError, LakeNewerThanContractError, ReplanError, RescheduleError
 from integration_assets.land import reading
 from integration_assets.land.checkpoints import Checkpoints, files_kept
 from integration_assets.land.committing import Proposal, commit, landed_once, ticket
@@ -40,6 +41,8 @@ _JOINED_BYTES = 256 * 2**20
 _SMALL_BYTES = 32 * 2**20
 MANY_FILES = 100
 """Small files of a table before they are joined: each costs every reader an opening."""
+_EVERY = 25
+"""Commits after which they are counted."""
 
 
 class Lake:
@@ -194,13 +197,25 @@ class LakeTable:
             source.keep()
         try:
             with turn(self.uri):
-                return commit(self._store, Proposal(files, receipt, slice_, origin, etag, content_hash, ticket(), once), base)
+                landed = commit(self._store, Proposal(files, receipt, slice_, origin, etag, content_hash, ticket(), once), base)
         except ReplanError:
             for file in files:
                 # What an earlier run left may be in the commit that won.
                 if not (isinstance(source, Writer) and source.shares(file)):
                     self._store.delete(file.path)
             raise
+        return self._tidied(landed)
+
+    def _tidied(self, receipt: Receipt) -> Receipt:
+        """Join small files now and then. What hinders that is a warning and no error: the slice has landed."""
+        if receipt.version is None or receipt.version % _EVERY:
+            return receipt
+        try:
+            self.tidy()
+        except IntegrationError as error:
+            warning = f"the table's small files could not be joined: {error}"
+            return replace(receipt, warnings=(*receipt.warnings, warning))
+        return receipt
 
     @property
     def checkpoints(self) -> Checkpoints:
@@ -274,8 +289,9 @@ class LakeTable:
         self._existing()
         return join_files(self._store, target_bytes, fewest)
 
-    def tidy(self, many: int = MANY_FILES) -> int:
-        """`compact`, once so `many` small files make it worth reading them again; returns how many files were replaced."""
+    def tidy(self, many: int | None = None) -> int:
+        """`compact`, once so `many` small files (100 for None) make it worth reading them again; how many were replaced."""
+        many = MANY_FILES if many is None else many
         table = self._store.open()
         small = [] if table is None else [row for row in reading.active(table) if row["size_bytes"] < _SMALL_BYTES]
         return self.compact(fewest=max(2, many // 10)) if len(small) >= many else 0
