@@ -22,7 +22,7 @@ from integration_assets.pairing import Pairing
 from integration_assets.settings import Settings
 from integration_assets.spec.cursor import Slice
 from integration_assets.spec.partitions import Partitions
-from integration_assets.spec.receipt import REPLAYED
+from integration_assets.spec.receipt import NO_SLICE
 from integration_assets.spec.records import Drift
 from integration_assets.spec.source import Source, Stream
 from integration_assets.stores import Say, Stores
@@ -163,7 +163,7 @@ def _slice(feed: Feed, partition: str | None, span: Slice | None, tenant: str | 
     if stream.partitions is not None and (closed := _last_closed(stream.partitions, now - stream.cursor.safety_lag)):
         return replace(closed, tenant=tenant)
     for receipt in feed.table.receipts(_LOOK_BACK):
-        if receipt.outcome == REPLAYED or receipt.tenant != tenant:
+        if receipt.outcome in NO_SLICE or receipt.tenant != tenant:
             continue
         start, end = receipt.slice
         done = Slice.from_json((start, receipt.watermark_after if end is None else end), tenant)

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from integration_assets import __version__
 from integration_assets.each_tenant import Failures, check_axis, tenants_of
-from integration_assets.errors import IntegrationError, LakeError, RescheduleError, SliceTakenError, SweepRefusedError
+from integration_assets.errors import IntegrationError, LakeError, RescheduleError, SliceTakenError, SpecError, SweepRefusedError
 from integration_assets.extract.client import SourceClient
 from integration_assets.extract.keys import KeyReading
 from integration_assets.ingest import Feed, batches, schema_of, valueless
@@ -34,6 +34,8 @@ from integration_assets.sync import merge, target
 from integration_assets.transform.masking import Masking
 
 _TRIES = 10
+_READINGS = 3
+"""How often a list is read that moves while it is."""
 EXAMPLES = 50
 """Rows that a sweep shows of those it deletes, or would delete."""
 
@@ -76,6 +78,7 @@ class _List:
     pages: int = 0
     requests: int = 0
     total: int | None = None
+    moved: bool = False
     wrong: str | None = None
 
 
@@ -139,17 +142,25 @@ def _check_lake(feed: Feed) -> None:
 
 
 def _one(task: _Task) -> Swept:
-    """Read the list, compare, and land what was found."""
+    """Read the list, again if it moved meanwhile, compare, and land what was found."""
     feed = task.feed
-    with feed.table.writer(list_schema(feed.table.schema(), feed.stream.key)) as staged:
-        found = _read_list(task, staged)
-        for _ in range(_TRIES):
-            try:
-                return _settle(task, found)
-            except SliceTakenError:
-                continue  # something landed meanwhile: its keys are left alone, so compare again
-            except VersionsGoneError as error:
-                raise RescheduleError("the lake was rewritten while it was swept", remedy="Sweep again later.") from error
+    for left in reversed(range(_READINGS)):
+        with feed.table.writer(list_schema(feed.table.schema(), feed.stream.key)) as staged:
+            found = _read_list(task, staged)
+            if found.moved and left:
+                continue
+            return _settled(task, found)
+    raise AssertionError  # the last reading returns or raises
+
+
+def _settled(task: _Task, found: _List) -> Swept:
+    for _ in range(_TRIES):
+        try:
+            return _settle(task, found)
+        except SliceTakenError:
+            continue  # something landed meanwhile: its keys are left alone, so compare again
+        except VersionsGoneError as error:
+            raise RescheduleError("the lake was rewritten while it was swept", remedy="Sweep again later.") from error
     raise RescheduleError("other runs kept landing rows while the list was compared", remedy="Sweep again later.")
 
 
@@ -157,7 +168,7 @@ def _read_list(task: _Task, staged: Writer) -> _List:
     """Stage the list's keys page by page. Stops at the first thing that speaks against it."""
     feed, found = task.feed, _List()
     if not isinstance(feed.client, SourceClient):
-        raise LakeError("files are no list of what there is", remedy="Drop the sweep.")
+        raise SpecError("files are no list of what there is", field="sweep", remedy="Drop the sweep.")
     before = feed.client.usage.snapshot()
     reading = KeyReading(feed.client, feed.source, feed.stream, feed.contract, task.tenant)
     mask = Masking(tuple(column for column in feed.mask.columns if column.name in feed.stream.key), feed.mask.key)
@@ -173,15 +184,25 @@ def _read_list(task: _Task, staged: Writer) -> _List:
     found.files = [LakeFile(0, file.path, file.rows) for file in staged.finish()]
     found.pages, found.total = reading.pages, reading.total
     found.requests = feed.client.usage.minus(before).requests
-    found.wrong = found.wrong or _moved(task, reading)
+    found.moved = found.wrong is None and bool(reading.moved or reading.recounted)
+    found.wrong = found.wrong or (_told(reading) if found.moved else _unproved(task, reading))
     return found
 
 
-def _moved(task: _Task, reading: KeyReading) -> str | None:
-    """Why a list that was read to its end may yet lack keys."""
-    if reading.warnings:
-        return reading.warnings[0]
-    if reading.total is None and isinstance(keys_of(task.feed.stream).paging, PageNumber | Offset):
+def _told(reading: KeyReading) -> str:
+    """How a list moved, the last time that it was read."""
+    said = [reading.recounted, *reading.warnings] if reading.recounted else reading.warnings
+    return f"it moved while it was read, {_READINGS} times: {'; '.join(said)}"
+
+
+def _unproved(task: _Task, reading: KeyReading) -> str | None:
+    """Why a list that was read to its end, and did not move, may yet lack keys."""
+    if reading.total is not None:
+        return None
+    paging = keys_of(task.feed.stream).paging
+    if task.sweep.counts_in(paging):
+        return f"the API does not count its records at {task.sweep.counts_in(paging)}"
+    if isinstance(paging, PageNumber) or (isinstance(paging, Offset) and not paging.overlap):
         return "it is read by number, which skips records when others go, and the API does not count them"
     return None
 

@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
 
 class KeyReading(Reading):
-    """The list's batches: the key columns and `_deleted`. While it is read, `total` is how many records the API says there are.
+    """The list's batches: the key columns and `_deleted`.
 
-    A total that changes on the way is told in `warnings`: the list moved while it was read.
+    While it is read, `total` is how many records the API says there are, None while it says nothing; `recounted` says from what
+    to what that went on the way, None where it did not.
     """
 
     def __init__(self, client: SourceClient, source: Source, stream: Stream, contract: Contract, tenant: str | None) -> None:
@@ -29,14 +30,15 @@ class KeyReading(Reading):
         assert stream.sweep is not None  # noqa: S101 - keys_of refuses a stream without
         path = stream.sweep.counts_in(listed.paging)
         self.total: int | None = None
+        self.recounted: str | None = None
         self._total_path = parse_path(path) if path else None
 
     def _following(self, answer: _Answer, pages: int) -> Ask | None:
-        total = self._counted(answer)
-        if total or self.total is None:  # past its end an API may count none
-            if self.total is not None and total != self.total:
-                self.warnings.append(f"the API's count went from {self.total:,} to {total:,} while the list was read")
-            self.total = total
+        count = self._counted(answer)
+        if count is not None and (count or self.total is None):  # past its end an API may count none
+            if self.total is not None and count != self.total:
+                self.recounted = f"the API's count went from {self.total:,} to {count:,}"
+            self.total = count
         return super()._following(answer, pages)
 
     def _counted(self, answer: _Answer) -> int | None:

@@ -25,7 +25,8 @@ class Sweep(Spec):
     params, method, format, paging : of the list; the stream's own when None.
     fields     : where a key column is in a record of the list; where the contract says for columns that are not named.
     total_path : where a JSON body of the list counts its records; that of the paging, or a header such as `X-Total-Count`,
-                 when None. A list read by page number or offset needs one of them: such pages skip records when others go.
+                 when None. A list read by page number or offset needs one of them, or an overlap: such pages skip records when
+                 others go.
     schedule   : cron of the sweep in the source's timezone; None has no schedule.
     threshold  : the largest share of the live rows that a sweep may delete; beyond it the sweep is refused.
     tolerance  : so many rows it may delete whatever their share, so that a small table can lose one.
@@ -119,7 +120,7 @@ def keys_of(stream: Stream) -> Stream:
     changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if sweep.method == "GET":
         changes["body"] = {}
-    return stream.model_copy(update={**changes, "cursor": None, "partitions": None, "conditional": False, "sweep": None})
+    return stream.model_copy(update={**changes, "cursor": None, "partitions": None, "conditional": False, "parent": None})
 
 
 def check_sweep(stream: Stream) -> None:
@@ -135,6 +136,11 @@ def check_sweep(stream: Stream) -> None:
     for name in sweep.fields:
         if name not in stream.key:
             raise _wrong(stream, f"sweep.fields.{name}", f"{name!r} is no key column", f"The key is: {', '.join(stream.key)}.")
+    if stream.parent is not None and sweep.path is None:
+        what = "the stream is read parent by parent, which is no list of its own"
+        raise _wrong(
+            stream, "sweep.path", what, "Name an endpoint that lists the keys of all parents' children, or drop the sweep."
+        )
     listed = keys_of(stream)
     by_path = isinstance(listed.paging, Token | NextLink) and listed.paging.path is not None
     if (by_path or sweep.counts_in(listed.paging)) and not isinstance(listed.format, Json):
