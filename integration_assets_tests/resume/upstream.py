@@ -208,7 +208,7 @@ def start(pull: Pull) -> multiprocessing.process.BaseProcess:
     return process
 
 
-def killed_at(upstream: Upstream, pull: Pull, number: int) -> None:
+def killed_at(upstream: Upstream, pull: Pull, number: int, timeout: float = 120) -> None:
     """Run the pull in a process that is killed at the instant when it asks for that page."""
     process = start(pull)
 
@@ -218,7 +218,7 @@ def killed_at(upstream: Upstream, pull: Pull, number: int) -> None:
         return None
 
     upstream.on_page = kill
-    process.join(timeout=60)
+    process.join(timeout=timeout)
     upstream.on_page = lambda _: None
     assert process.exitcode == -signal.SIGKILL
 
