@@ -270,7 +270,7 @@ class SourceClient:
             whole = whole.copy_with(query=b"&".join(part for part in (whole.query, extra) if part))
         return self.credential.clean(whole)
 
-    def _bad_url(self, error: httpx.InvalidURL) -> ResponseError:
+    def _bad_url(self, error: Exception) -> ResponseError:
         return ResponseError(
             f"the API gave a link that is no URL: {self.credential.redact(str(error))}", remedy="Ask the API's owner."
         )
@@ -289,7 +289,7 @@ class SourceClient:
                 )
             try:
                 there = request.url.join(location)
-            except httpx.InvalidURL as error:
+            except (httpx.InvalidURL, ValueError) as error:
                 raise self._bad_url(error) from None
             same_origin(self._home, there)
             request = replace(request, url=self.credential.clean(there))

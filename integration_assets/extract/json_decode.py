@@ -20,12 +20,12 @@ import pyarrow.json as pj
 from integration_assets.errors import ResponseError
 from integration_assets.extract.arrow_json import ArrowShape, arrow_shape, page_from_arrow
 from integration_assets.extract.assemble import Chosen, Records, assemble, object_values
-from integration_assets.extract.page import BrokenBodyError, DecodedPage, OpenedPage, ReadPage, check_rejects
+from integration_assets.extract.page import BrokenBodyError, DecodedPage, OpenedPage, ReadPage
 from integration_assets.extract.plan import ABSENT, Plan, show, unknown
 from integration_assets.extract.sprawl import sprawls
 from integration_assets.extract.values import RECORD, kind
 from integration_assets.spec.paths import Path, parse_path
-from integration_assets.spec.records import Batch, Drift, Reject, chain, combine
+from integration_assets.spec.records import Batch, Drift, Reject, chain, check_rejects, combine
 
 _BOM = b"\xef\xbb\xbf"
 _Raw = msgspec.Raw
@@ -289,11 +289,12 @@ def strict_page(plan: Plan, raw: Sequence[Any]) -> tuple[Batch, Drift]:
     """The page from its records' raw JSON, each decoded and converted alone. Raises `LimitExceededError` as `check_rejects`."""
     drift = Drift()
     parts: list[Batch] = []
-    rejects: list[Reject] = []
+    rejects = 0
     for start in range(0, max(1, len(raw)), _AT_ONCE):
         parts.append(_strict(plan, raw[start : start + _AT_ONCE], drift))
-        rejects += parts[-1].rejects
-        check_rejects(rejects)
+        if found := parts[-1].rejects:
+            rejects += len(found)
+            check_rejects(rejects, found[0].reasons[0])
     return combine(parts), drift
 
 

@@ -2,35 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from integration_assets.errors import LimitExceededError, TransientError
+from integration_assets.errors import TransientError
 from integration_assets.extract.plan import ABSENT
 from integration_assets.spec.paths import Path
-from integration_assets.spec.records import Batch, Drift, Reject
-
-MOST_REJECTS = 200_000
-"""Records of one page that may be turned away; more are no page of this stream."""
-
+from integration_assets.spec.records import Batch, Drift
 
 class BrokenBodyError(TransientError):
     """The body as a whole cannot be read: cut off, or no JSON or XML at all. Worth asking once more, no more than that."""
-
-
-def check_rejects(rejects: Sequence[Reject]) -> None:
-    """Raise `LimitExceededError` when one page has more rejects than memory should hold.
-
-    A reject takes a thousand bytes where its record may be one: a page of 64 MiB could hold thirty million.
-    """
-    if len(rejects) > MOST_REJECTS:
-        first = rejects[0].reasons[0].partition(", got ")[0]
-        raise LimitExceededError(
-            f"more than {MOST_REJECTS:,} records of one page cannot be read; the first: {first}",
-            field="limits.max_page_bytes",
-            remedy="Check that the stream's path and format describe what the API sends, or ask for smaller pages.",
-        )
 
 
 class OpenedPage(Protocol):

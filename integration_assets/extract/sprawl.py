@@ -16,6 +16,8 @@ _SAMPLE = 64 * 1024
 _PIECES = 16
 _CELL = 8
 _MOST = 256 * 2**20
+_NAMES = 1000
+"""Each column also costs by itself, however short it is."""
 
 
 def sprawls(document: bytes) -> bool:
@@ -32,6 +34,8 @@ def sprawls(document: bytes) -> bool:
         seen.update(_NAME.findall(piece))
         objects += piece.count(b"{")
         size += len(piece)
+    if len(seen) > _NAMES:
+        return True
     larger = len(document) / size
     once = sum(count == 1 for count in seen.values())
     return (len(seen) + once * (larger - 1)) * objects * larger * _CELL > _MOST

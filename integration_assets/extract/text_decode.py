@@ -14,11 +14,11 @@ from defusedxml import ElementTree as SafeET
 
 from integration_assets.errors import ResponseError
 from integration_assets.extract.assemble import Records, assemble, object_values
-from integration_assets.extract.page import MOST_REJECTS, BrokenBodyError, DecodedPage, check_rejects
+from integration_assets.extract.page import BrokenBodyError, DecodedPage
 from integration_assets.extract.plan import ABSENT, TEXT, Plan, unknown
 from integration_assets.spec.formats import Csv, Xml
 from integration_assets.spec.paths import Path
-from integration_assets.spec.records import Drift, Reject
+from integration_assets.spec.records import Drift, Reject, check_rejects
 
 _ROW = "row: "
 _DEPTH = 200
@@ -50,10 +50,8 @@ class CsvReader:
             else:
                 got = f"{len(row)} cells" if row else "an open quote or an endless cell"
                 broken.append(Reject(line.encode(), (f"{_ROW}expected {len(header)} cells, got {got}",)))
-                if len(broken) > MOST_REJECTS:
-                    break
+                check_rejects(len(broken), _ROW + "not as many cells as the header")
                 drift.retyped[f"{_ROW}expected {len(header)} cells, got another number"] += 1
-        check_rejects(broken)
         nulls = set(self._form.nulls)
         columns = [[None if cell in nulls else cell for cell in column] for column in zip(*cells, strict=True)]
         for name, place in places.items():

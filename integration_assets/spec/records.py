@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import TYPE_CHECKING, overload
 
+from integration_assets.errors import LimitExceededError
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -17,6 +19,10 @@ DELETED = "_deleted"
 
 TENANT = b"tenant"
 """Metadata of the lake's column that says whose a row is."""
+
+
+MOST_REJECTS = 200_000
+"""Records of a page, or of pages that go together, that may be turned away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +37,20 @@ class Reject:
     payload: bytes
     reasons: tuple[str, ...]
     key: str | None = None
+
+
+def check_rejects(count: int, reason: str) -> None:
+    """Raise `LimitExceededError` for more rejects than memory should hold; `reason` is one of theirs.
+
+    A reject takes a thousand bytes where its record may be one: a page of 64 MiB could hold thirty million.
+    """
+    if count > MOST_REJECTS:
+        raise LimitExceededError(
+            f"more than {MOST_REJECTS:,} records that came together are turned away, one for this reason: "
+            + reason.partition(", got ")[0],
+            field="limits.max_page_bytes",
+            remedy="Check that the stream's path, format and contract describe what the API sends, or ask for smaller pages.",
+        )
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from integration_assets.spec.contract_data import Contract
-from integration_assets.spec.records import DELETED, Batch, Reject
+from integration_assets.spec.records import DELETED, Batch, Reject, check_rejects
 
 if TYPE_CHECKING:  # imported with the first row: a sync that finds nothing new is over before they would be there
     import pandas as pd
@@ -38,6 +38,7 @@ class Gate:
         table = batch.table
         reasons: Reasons = defaultdict(list)
         for name in self.required:
+            check_rejects(table.column(name).null_count, f"{name}: is null")
             for position in pc.indices_nonzero(pc.is_null(table.column(name))).to_pylist():
                 reasons[position].append(f"{name}: is null")
         live = pc.indices_nonzero(pc.invert(table.column(DELETED))).to_pylist()
@@ -45,6 +46,7 @@ class Gate:
             reasons[position].extend(reason for reason in found if reason not in reasons[position])
         if not reasons:
             return table, list(batch.rejects)
+        check_rejects(len(reasons), next(iter(reasons.values()))[0])
         good = pa.array([position not in reasons for position in range(table.num_rows)], pa.bool_())
         turned_away = [
             Reject(batch.raw[position], _columns_first(reasons[position]), self._key(table, position))
