@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from integration_assets.extract.columns import fit, read_type
 from integration_assets.extract.plan import ABSENT, Plan, Shape, look_up
+from integration_assets.extract.quoting import Quotes, add_quote, quote_for
 from integration_assets.extract.values import RECORD
 from integration_assets.spec.paths import Path
 from integration_assets.spec.records import Batch, Drift
@@ -21,9 +22,10 @@ _MARKS: dict[type, pa.DataType] = {bool: pa.bool_(), int: pa.int64(), str: pa.st
 
 @dataclass(frozen=True)
 class ArrowShape:
-    """The schema by which Arrow reads `{"records": […]}`."""
+    """The schema by which Arrow reads `{"records": […]}`, and what has to be quoted before it does."""
 
     schema: pa.Schema
+    quotes: Quotes
 
 
 @dataclass
@@ -48,7 +50,13 @@ class _Node:
 def arrow_shape(plan: Plan) -> ArrowShape | None:
     """How Arrow shall read the records; None where a column's type or two columns' paths leave it to the strict way."""
     root = _Node()
-    wanted = [(column.path, read_type(column.type, column.format)) for column in plan.columns]
+    wanted: list[tuple[Path, pa.DataType | None]] = []
+    quotes: Quotes = {}
+    for column in plan.columns:
+        quote = quote_for(column.type, column.format)
+        if quote is not None and not add_quote(quotes, column.path, quote):
+            return None
+        wanted.append((column.path, pa.string() if quote else read_type(column.type, column.format)))
     if plan.tombstone:
         wanted.append((plan.tombstone[0], _MARKS[type(plan.tombstone[1])]))
     for path, type_ in wanted:
@@ -63,13 +71,16 @@ def arrow_shape(plan: Plan) -> ArrowShape | None:
             return None
         node.leaf = type_
     whole = root.type()
-    return None if whole is None else ArrowShape(pa.schema([("records", pa.list_(whole))]))
+    return None if whole is None else ArrowShape(pa.schema([("records", pa.list_(whole))]), quotes)
 
 
 def page_from_arrow(
     plan: Plan, structs: pa.StructArray, raw: Sequence[bytes], counts: Sequence[int]
 ) -> tuple[Batch, Drift] | None:
-    """The rows of one page or several, `counts` records each; None when some value needs a closer look."""
+    """The rows of one page or several, `counts` records each; None when some value needs a closer look.
+
+    Fields that the contract does not know are counted as far as Arrow read them.
+    """
     drift = Drift()
     if not len(structs):
         return Batch(pa.Table.from_batches([], plan.schema), raw, (), 0), drift

@@ -124,6 +124,8 @@ def fit(array: pa.Array, type_: pa.DataType, format_: str | None) -> pa.Array | 
             return None
     if pa.types.is_timestamp(type_) or pa.types.is_date32(type_):
         return from_strings(array, type_, format_)
+    if pa.types.is_decimal(type_):
+        return _by_value(array, type_, None)
     if pa.types.is_struct(type_):
         return _fit_struct(array, type_)
     if pa.types.is_list(type_):

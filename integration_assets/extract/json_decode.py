@@ -8,10 +8,11 @@ twice in an object has its last value.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import pyarrow as pa
@@ -20,8 +21,10 @@ import pyarrow.json as pj
 from integration_assets.errors import ResponseError
 from integration_assets.extract.arrow_json import ArrowShape, arrow_shape, page_from_arrow
 from integration_assets.extract.assemble import Chosen, Records, assemble, object_values
+from integration_assets.extract.misfits import Misfits
 from integration_assets.extract.page import BrokenBodyError, DecodedPage, OpenedPage, ReadPage
 from integration_assets.extract.plan import ABSENT, Plan, show, unknown
+from integration_assets.extract.quoting import quoted
 from integration_assets.extract.sprawl import sprawls
 from integration_assets.extract.values import RECORD, kind
 from integration_assets.spec.paths import Path, parse_path
@@ -164,6 +167,7 @@ class JsonReader:
         self._plan = plan
         self._path = parse_path(records) if records else ()
         self._shape = arrow_shape(plan)
+        self._misfits = Misfits(plan)
 
     def open(self, body: bytes, _content_type: str | None = None) -> OpenedPage:
         """The page in `body`, its records still to be decoded."""
@@ -179,7 +183,7 @@ class JsonReader:
         if quick is not None:
             return quick
         if len(pages) == 1:
-            return strict_page(self._plan, _slices(pages[0].listed))
+            return self._closely(_slices(pages[0].listed))
         drift = Drift()
         batches = []
         for page in pages:
@@ -226,13 +230,54 @@ class JsonReader:
     def _quickly(self, lists: Sequence[Any]) -> tuple[Batch, Drift] | None:
         if self._shape is None:
             return None
-        parts = [part for listed in lists for part in (b'{"records":', listed, b"}\n")]
-        found = read_arrow(b"".join(parts), self._shape, len(lists))
+        found = read_arrow(lists, self._shape)
         if found is None:
             return None
         structs, counts = found
         raw = chain([RawRecords(listed, count) for listed, count in zip(lists, counts, strict=True)])
         return page_from_arrow(self._plan, structs, raw, counts)
+
+    def _closely(self, records: Sequence[Any]) -> tuple[Batch, Drift]:
+        """A page that was refused as a whole: the records that fit are read at once, each of the others strictly."""
+        if self._shape is None:
+            return strict_page(self._plan, records)
+        odd = self._misfits.among(records)
+        fitting = sorted(set(range(len(records))).difference(odd))
+        if len(odd) > len(fitting):
+            return strict_page(self._plan, records)
+        others, differences = strict_page(self._plan, [records[position] for position in odd])
+        fitted = None if others.table.num_rows else self._fitting(records, fitting)
+        if fitted is None:
+            # Also when one of the others fits after all, as 3.0 does for a whole number: its row belongs between its neighbours.
+            return strict_page(self._plan, records)
+        batch, drift = fitted
+        if odd:
+            # A column is missing where no record of the page has it.
+            both = drift.missing.keys() & differences.missing.keys()
+            drift.add(differences)
+            drift.missing = Counter({name: drift.missing[name] for name in both})
+        return Batch(batch.table, batch.raw, others.rejects, batch.fetched + others.fetched), drift
+
+    def _fitting(self, records: Sequence[Any], positions: Sequence[int]) -> tuple[Batch, Drift] | None:
+        """These records read at once; with fields of other names passed over, if it is they that Arrow makes no columns of."""
+        assert self._shape is not None  # noqa: S101 - asked only where there is one
+        listed, raw = _list(records[position] for position in positions), Chosen(records, positions)
+        found = read_arrow([listed], self._shape)
+        if found is not None:
+            return page_from_arrow(self._plan, found[0], raw, found[1])
+        found = read_arrow([listed], self._shape, unknown_fields="ignore")
+        page = page_from_arrow(self._plan, found[0], raw, found[1]) if found is not None else None
+        if page is None:
+            return None
+        for position in positions:
+            strange: set[str] = set()
+            unknown(msgspec.json.decode(records[position]), self._plan.shape, "", strange)
+            page[1].new.update(strange)
+        return page
+
+
+def _list(records: Iterable[Any]) -> bytes:
+    return b"[%s]" % b",".join(records)
 
 
 class NdjsonReader:
@@ -256,33 +301,38 @@ class NdjsonReader:
                 msgspec.json.decode(line, type=_Raw)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
-        found = read_arrow(b"".join((b'{"records":[', b",".join(lines), b"]}")), self._shape)
+        found = read_arrow([_list(lines)], self._shape)
         return None if found is None else page_from_arrow(self._plan, found[0], lines, found[1])
 
 
-def read_arrow(document: bytes, shape: ArrowShape, pages: int = 1) -> tuple[pa.StructArray, list[int]] | None:
-    """The records of as many `{"records": […]}` as there are pages as one array, and how many each page has.
+def read_arrow(
+    lists: Sequence[Any], shape: ArrowShape, unknown_fields: Literal["infer", "ignore"] = "infer"
+) -> tuple[pa.StructArray, list[int]] | None:
+    """The records of several JSON lists as one array, and how many each list has.
 
-    None when Arrow's reader refuses a value or the text is not UTF-8.
+    None when Arrow's reader refuses a value, or the text is not UTF-8. It crashes the process on what is no JSON: see before.
     """
     try:
+        if shape.quotes:
+            lists = [quoted(listed, shape.quotes) for listed in lists]
+        document = b"".join(part for listed in lists for part in (b'{"records":', listed, b"}\n"))
         if not document.isascii():
             document.decode()
-        if sprawls(document):
+        if unknown_fields == "infer" and sprawls(document):
             return None
         table = pj.read_json(
             pa.BufferReader(document),
             pj.ReadOptions(use_threads=False, block_size=len(document) + 1),
-            pj.ParseOptions(explicit_schema=shape.schema, unexpected_field_behavior="infer"),
+            pj.ParseOptions(explicit_schema=shape.schema, unexpected_field_behavior=unknown_fields),
         )
-    except (pa.ArrowException, UnicodeDecodeError):
+    except (pa.ArrowException, msgspec.MsgspecError, ValueError, RecursionError):
         return None
     column = table.column("records")
-    if table.num_rows != pages or table.num_columns != 1 or column.null_count:
+    if table.num_rows != len(lists) or table.num_columns != 1 or column.null_count:
         return None
-    lists = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
-    structs = lists.flatten()
-    return None if structs.null_count else (structs, lists.value_lengths().to_pylist())
+    read = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+    structs = read.flatten()
+    return None if structs.null_count else (structs, read.value_lengths().to_pylist())
 
 
 def strict_page(plan: Plan, raw: Sequence[Any]) -> tuple[Batch, Drift]:

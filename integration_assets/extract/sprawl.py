@@ -10,9 +10,12 @@ import random
 import re
 from collections import Counter
 
-_NAME = re.compile(rb'"((?:[^"\\]|\\.){0,200})"\s*:')
-_SMALL = 16 * 1024
+_NAME = re.compile(rb'"([^"\\]*+(?:\\.[^"\\]*+)*+)"\s*:', re.DOTALL)
+_SMALL = 64 * 1024
 _SAMPLE = 64 * 1024
+_LEAST = 16 * 1024
+_SHARE = 16
+"""A sixteenth is looked at, up to the sample: looking costs a fifth of what reading does."""
 _PIECES = 16
 _CELL = 8
 _MOST = 256 * 2**20
@@ -42,9 +45,7 @@ def sprawls(document: bytes) -> bool:
 
 
 def _pieces(document: bytes) -> list[bytes]:
-    if len(document) <= _SAMPLE:
-        return [document]
-    length = _SAMPLE // _PIECES
+    length = max(_LEAST, min(_SAMPLE, len(document) // _SHARE)) // _PIECES
     room = len(document) // _PIECES
     starts = (number * room + random.randrange(room - length + 1) for number in range(_PIECES))  # noqa: S311 - no secret
     return [document[start : start + length] for start in starts]

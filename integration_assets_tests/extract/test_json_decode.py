@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from random import Random
 from typing import Any
 
 import hypothesis.strategies as st
@@ -344,6 +345,81 @@ _FIELDS = {
 }
 
 
+_CLEAN = {
+    "id": st.integers(-(2**63), 2**63 - 1),
+    "name": st.text(st.characters(exclude_categories=["Cs"]), max_size=8),
+    "amount": st.floats(allow_nan=False, allow_infinity=False),
+    "at": st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30)).map(lambda moment: moment.isoformat() + "Z"),  # noqa: DTZ001
+    "made": st.integers(-(10**10), 10**11),
+    "tags": st.lists(st.one_of(st.none(), st.text("ab", max_size=2)), max_size=3),
+    "address": st.fixed_dictionaries({}, optional={"where": st.lists(st.floats(-90, 90), max_size=3), "extra": st.integers()}),
+    "maker": st.one_of(st.none(), st.fixed_dictionaries({}, optional={"seats": st.integers(-5, 5), "more": st.integers()})),
+    "gone": st.one_of(st.none(), st.booleans()),
+}
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    bad=st.lists(st.fixed_dictionaries({}, optional=_FIELDS), min_size=1, max_size=3),
+    good=st.lists(st.fixed_dictionaries({}, optional=_CLEAN), min_size=3, max_size=6),
+    places=st.randoms(use_true_random=False),
+)
+def test_page_with_bad_records_is_what_the_strict_way_makes_of_it(
+    bad: list[dict[str, Any]], good: list[dict[str, Any]], places: Random
+) -> None:
+    """Among good records a few bad ones are found and rejected, and all the others read at once as if each were read alone."""
+    plan = plan_for(stream(Item, tombstone=Tombstone(path="gone"), ignore=("ignored",)), contract(Item))
+    records = [*bad, *good]
+    places.shuffle(records)
+    raw = msgspec.json.decode(json.dumps(records).encode(), type=list[msgspec.Raw])
+    closely, strictly = JsonReader(plan, "data")._closely(raw), strict_page(plan, raw)
+    assert closely[0].table.equals(strictly[0].table)
+    assert list(closely[0].raw) == list(strictly[0].raw)
+    assert (closely[0].rejects, closely[0].fetched) == (strictly[0].rejects, strictly[0].fetched)
+    assert (closely[1].new, closely[1].retyped) == (strictly[1].new, strictly[1].retyped)
+
+
+_ANY = st.recursive(
+    st.one_of(
+        st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.text('a\\"é', max_size=3)
+    ),
+    lambda below: st.one_of(st.lists(below, max_size=3), st.dictionaries(st.text("ab", max_size=2), below, max_size=3)),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    records=st.lists(
+        st.fixed_dictionaries(
+            {"id": st.integers(1, 9)},
+            optional={
+                "price": st.one_of(
+                    st.none(),
+                    st.decimals(-1000, 1000, places=2).map(str),
+                    st.integers(-99, 99),
+                    st.sampled_from([0.5, "x", True]),
+                ),
+                "extra": _ANY,
+            },
+        ),
+        max_size=4,
+    )
+)
+def test_any_json_and_exact_decimals_are_read_at_once_as_one_by_one(records: list[dict[str, Any]]) -> None:
+    """Columns of JSON text and of decimals, put in quotes for Arrow, are what the strict way makes of the same records."""
+    plan = plan_for(stream(Exact), contract(Exact))
+    body = json.dumps(records).encode()
+    quickly = JsonReader(plan, "data")._quickly([body])
+    strictly = strict_page(plan, msgspec.json.decode(body, type=list[msgspec.Raw]))
+    if quickly is None:
+        assert strictly[0].rejects
+        return
+    assert quickly[0].table.equals(strictly[0].table)
+    assert list(quickly[0].raw) == list(strictly[0].raw)
+    assert (quickly[0].rejects, quickly[1]) == (strictly[0].rejects, strictly[1])
+
+
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(records=st.lists(st.fixed_dictionaries({}, optional=_FIELDS), max_size=4))
 def test_quick_and_strict_agree(records: list[dict[str, Any]]) -> None:
@@ -361,19 +437,6 @@ def test_quick_and_strict_agree(records: list[dict[str, Any]]) -> None:
     assert list(quickly[0].raw) == list(strictly[0].raw)
     assert quickly[0].rejects == strictly[0].rejects
     assert quickly[1] == strictly[1]
-
-
-_CLEAN = {
-    "id": st.integers(-(2**63), 2**63 - 1),
-    "name": st.text(st.characters(exclude_categories=["Cs"]), max_size=8),
-    "amount": st.floats(allow_nan=False, allow_infinity=False),
-    "at": st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30)).map(lambda moment: moment.isoformat() + "Z"),  # noqa: DTZ001
-    "made": st.integers(-(10**10), 10**11),
-    "tags": st.lists(st.one_of(st.none(), st.text("ab", max_size=2)), max_size=3),
-    "address": st.fixed_dictionaries({}, optional={"where": st.lists(st.floats(-90, 90), max_size=3), "extra": st.integers()}),
-    "maker": st.one_of(st.none(), st.fixed_dictionaries({}, optional={"seats": st.integers(-5, 5), "more": st.integers()})),
-    "gone": st.one_of(st.none(), st.booleans()),
-}
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
