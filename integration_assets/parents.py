@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -37,13 +37,11 @@ class Parents:
 
         The parents' highest number is among those of an open range of numbers, though more records may come to have it.
         """
-        finished: Sequence[Slice] = self.table.state().finished
+        finished = [_with_highest(done) for done in self.table.state().finished]
         end = reach(finished, self._begins(asked.start))
         if end is None:
             nowhere = asked.start if asked.start is not None else datetime.now(UTC) if self._timed else 0
             return replace(asked, start=nowhere, end=nowhere)
-        if isinstance(end, int):
-            end += 1
         return replace(asked, end=end if asked.end is None else min(asked.end, end))
 
     def check(self, asked: Slice, source: Source, child: Stream) -> Slice:
@@ -74,6 +72,11 @@ class Parents:
     @property
     def _timed(self) -> bool:
         return self.stream.cursor is not None and self.stream.cursor.kind == "timestamp"
+
+
+def _with_highest(done: Slice) -> Slice:
+    """A finished range of numbers with the number at its end, as far as it has come."""
+    return replace(done, end=done.end + 1) if isinstance(done.end, int) else done
 
 
 def parents_of(source: Source, stream: Stream, stores: Stores) -> Parents | None:

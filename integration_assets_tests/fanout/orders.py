@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Lock, Thread
+from threading import Event, Lock, Thread
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -35,6 +35,37 @@ class Order(pandera.DataFrameModel):
     id: String = column(nullable=False, description="The order.")
     changed_at: Timestamp = column(nullable=False, description="When it last changed.")
     state: String = column(description="How far it is.")
+
+
+class PersonalOrder(Order):
+    """An order that is called by whom it is for."""
+
+    id: String = column(nullable=False, pii="partial", description="The customer's address.")
+
+
+class Note(pandera.DataFrameModel):
+    """A numbered note on an item, the only one of the item."""
+
+    order_id: String = column(nullable=False, description="Whose item it is.")
+    item: Int64 = column(nullable=False, description="Which item it is of.")
+    id: Int64 = column(nullable=False, description="Its number.")
+    order_changed_at: Timestamp = column(nullable=False, description="When the order had last changed.")
+
+
+class NumberedOrder(pandera.DataFrameModel):
+    """An order with a number that grows."""
+
+    id: String = column(nullable=False, description="The order.")
+    seq: Int64 = column(nullable=False, description="Its number.")
+
+
+class NumberedItem(pandera.DataFrameModel):
+    """An item of such an order."""
+
+    order_id: String = column(nullable=False, description="Whose it is.")
+    id: Int64 = column(nullable=False, description="Its number within the order.")
+    pieces: Int64 = column(ge=0, description="How many.")
+    seq: Int64 = column(nullable=False, description="The order's number.")
 
 
 class Item(pandera.DataFrameModel):
@@ -113,13 +144,25 @@ class Api:
     limits: Limits = LIMITS
     clock: datetime | None = None
     closed: bool = False
-    _at_once: int = 0
+    at_once: int = 0
+    held: Event = field(default_factory=Event)
+    _holding: str | None = None
+    _released: Event = field(default_factory=Event)
     _lock: Lock = field(default_factory=Lock)
 
     def put(self, order: str, hours: float, *pieces: int, gone: bool = False) -> None:
         """An order as it stands since then, with items of so many pieces."""
         self.orders[order] = {"id": order, "changed_at": at(hours).isoformat(), "state": f"s{hours}", "gone": gone}
         self.items[order] = [{"id": number, "pieces": each} for number, each in enumerate(pieces)]
+
+    def hold(self, order: str) -> None:
+        """Let the answer to that order's items wait until `release`; `held` is set when it is asked for."""
+        self._holding = order
+
+    def release(self) -> None:
+        """Let all answers go."""
+        self._holding = None
+        self._released.set()
 
     @property
     def source(self) -> Source:
@@ -180,24 +223,28 @@ class Api:
 
     def answer(self, path: str, query: dict[str, str]) -> tuple[int, Any]:
         """Status and body of one request."""
-        if path == "/clock":
-            return 200, {}
         if self.closed:
             return 404, {"error": "closed"}
         if path == "/orders":
-            since, until = query.get("since", ""), query.get("until", "9999")
-            found = [
-                one
-                for one in self.orders.values()
-                if datetime.fromisoformat(one["changed_at"]) >= datetime.fromisoformat(since)
-                and (until == "9999" or datetime.fromisoformat(one["changed_at"]) < datetime.fromisoformat(until))
-            ]
-            return 200, {"data": found}
-        _, root, order, leaf = path.split("/")
-        order = unquote(order)
-        assert (root, leaf) == ("orders", "items")
+            return 200, {"data": self._orders(query)}
+        _, _, order, *rest = path.split("/")
+        # Each item has one note.
+        return (200, {"data": [{"id": 1}]}) if rest[1:] else self._items(unquote(order), query)
+
+    def _orders(self, query: dict[str, str]) -> list[dict[str, Any]]:
+        since, until = query["since"], query.get("until")
+        if since.isdigit():
+            return [one for one in self.orders.values() if one["seq"] >= int(since)]
+        start, end = datetime.fromisoformat(since), datetime.fromisoformat(until) if until else None
+        moments = ((datetime.fromisoformat(one["changed_at"]), one) for one in self.orders.values())
+        return [one for moment, one in moments if moment >= start and (end is None or moment < end)]
+
+    def _items(self, order: str, query: dict[str, str]) -> tuple[int, Any]:
         if query["offset"] == "0":
             self.asked.append(order)
+        if order == self._holding:
+            self.held.set()
+            self._released.wait(60)
         if order in self.failing:
             return 500, {"error": "broken"}
         if order in self.gone or order not in self.items:
@@ -222,13 +269,13 @@ class Api:
 
             def do_GET(self) -> None:
                 with api._lock:
-                    api._at_once += 1
-                    api.most_at_once = max(api.most_at_once, api._at_once)
+                    api.at_once += 1
+                    api.most_at_once = max(api.most_at_once, api.at_once)
                 url = urlsplit(self.path)
                 time.sleep(api.latency)
                 status, body = api.answer(url.path, {name: values[0] for name, values in parse_qs(url.query).items()})
                 with api._lock:
-                    api._at_once -= 1
+                    api.at_once -= 1
                 text = json.dumps(body).encode()
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
