@@ -49,7 +49,7 @@ def test_the_check_is_yellow_while_records_may_be_missing(tmp_path: Path) -> Non
 def test_only_lists_that_are_read_by_number_have_the_check(tmp_path: Path) -> None:
     """What cannot move has no check that cannot fail; every stream's endpoint says what its form promises."""
     with dg.DagsterInstance.ephemeral(tempdir=str(tmp_path)) as instance:
-        for form in FORMS:
+        for form in (FORM[name] for name in ("single", "page number", "overlap", "token")):
             stream = Upstream(form).stream()
             source = Source(name="moving", base_url="http://127.0.0.1:1", streams=(stream,))
             bench = make_bench(source, tmp_path, instance)

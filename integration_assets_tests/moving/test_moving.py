@@ -14,7 +14,7 @@ from integration_assets_tests.moving.upstream import FORMS, Form
 SOAK = bool(os.environ.get("INTEGRATION_SOAK"))
 LENGTH = settings(
     max_examples=int(os.environ.get("INTEGRATION_SOAK_EXAMPLES", "40")) if SOAK else 2,
-    stateful_step_count=30 if SOAK else 10,
+    stateful_step_count=30 if SOAK else 8,
     derandomize=not SOAK,
     deadline=None,
     database=None,

@@ -83,7 +83,7 @@ def test_what_stood_still_is_read_or_told_of(form: Form) -> None:
     with bench(form.at_once) as ready:
         kinds = st.lists(CHANGES if form.at_once == 1 else LEAVING, max_size=12 if form.moves else 0)
 
-        @settings(max_examples=1500 if SOAK else 20, deadline=None, derandomize=not SOAK, database=None)
+        @settings(max_examples=1500 if SOAK else 15, deadline=None, derandomize=not SOAK, database=None)
         @given(
             numbers=st.lists(st.integers(0, 60), max_size=14),
             gone=st.sets(st.integers(0, 13)),
@@ -99,7 +99,7 @@ def test_what_stood_still_is_read_or_told_of(form: Form) -> None:
             try:
                 reading, came = ready.read(up)
             except PagingError:
-                assert form.order == "shuffled"  # chance gave one page three times in a row
+                assert form.order == "shuffled" or any(during)  # one page came again and again: refused
                 return
             all_along = {one for one in before & set(up.records.values()) if one.at < END}
             assert reading.moved or all_along <= came
