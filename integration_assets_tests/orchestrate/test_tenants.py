@@ -119,7 +119,7 @@ def test_a_backfill_of_tenants_is_one_run(accounts: Accounts, instance: dg.Dagst
 def test_a_retry_asks_only_who_failed(accounts: Accounts, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> None:
     """A step that is tried again for one tenant's outage leaves alone those that it has landed."""
     monkeypatch.setattr("integration_assets.orchestrate.failures.WAITS", (0.0,))
-    accounts.broken = {"us": 503}
+    accounts.slices, accounts.broken = 1, {"us": 503}
     accounts.on_ask = lambda _: accounts.broken.clear() if [key for key, _ in accounts.asked].count("us") > 2 else None
     made = bench(accounts, instance)
     assert run(made).success
@@ -208,6 +208,7 @@ def test_days_and_tenants_that_are_chosen_together(accounts: Accounts, instance:
 
 def test_a_night_makes_up_for_each_tenants_own_days(accounts: Accounts, instance: dg.DagsterInstance) -> None:
     """A run that names no partition pulls what is due of each tenant: the one that lags its missed days, the others the last."""
+    accounts.slices = 1
     made = bench(accounts, instance, accounts.daily())
     accounts.now = START + 3 * DAY + timedelta(hours=2)
     assert run(made, partition="2024-03-01|eu", to="2024-03-03|us").success
