@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+from time import monotonic, sleep
 
 import pytest
 
@@ -143,6 +144,15 @@ def test_the_streams_after_an_error_are_named(integration: Integration, world: W
     assert "Not pulled: nyc_ops.airlines, nyc_ops.planes" in done.out
 
 
+def _wait_for_two(world: World) -> None:
+    """The slices beside the one that waits land meanwhile."""
+    deadline = monotonic() + 60
+    with world.feed("flights") as (feed, _):
+        while feed.table.state().sequence < 2:
+            assert monotonic() < deadline
+            sleep(0.05)
+
+
 def test_an_interrupt_accounts_for_what_landed(world: World) -> None:
     """Ctrl-C while the API is waited for: the account shows what is in the lake, and that it is not merged yet."""
     world.upstream.faults([{"path": FLIGHTS, "kind": "status", "status": 503, "retry_after": 60, "after": 2}])
@@ -167,6 +177,7 @@ def test_an_interrupt_accounts_for_what_landed(world: World) -> None:
         for line in process.stdout:
             seen.append(line)
             if "trying again in" in line:
+                _wait_for_two(world)
                 process.send_signal(signal.SIGINT)
                 break
         rest, _ = process.communicate(timeout=60)
