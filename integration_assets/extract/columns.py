@@ -134,9 +134,11 @@ def fit(array: pa.Array, type_: pa.DataType, format_: str | None) -> pa.Array | 
             return None
         return pa.ListArray.from_arrays(array.offsets, below, type=type_, mask=array.is_null() if array.null_count else None)
     try:
-        return array if array.type == type_ else array.cast(type_)
+        fitted = array if array.type == type_ else array.cast(type_)
     except pa.ArrowInvalid:
         return None
+    # Of a number with more digits than a float has room for, Arrow's reader makes infinity.
+    return None if pa.types.is_floating(type_) and not _finite(fitted) else fitted
 
 
 def _fit_struct(array: pa.Array, type_: pa.DataType) -> pa.Array | None:
