@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from base64 import b64encode
 from collections.abc import Callable
@@ -148,6 +149,19 @@ def _checked(name: str, value: str) -> str:
         field="auth",
         remedy=f"Set {name} to the bare key, with nothing before or after it.",
     )
+
+
+class Discreet(logging.Filter):
+    """Cuts a credential out of what a library logs: httpx names each URL and reason, and an API may put its echo there."""
+
+    def __init__(self, credential: Credential) -> None:
+        super().__init__()
+        self._credential = credential
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Change the record."""
+        record.msg, record.args = self._credential.redact(record.getMessage()), ()
+        return True
 
 
 class CredentialTransport(httpx.BaseTransport):

@@ -27,7 +27,7 @@ from integration_assets.errors import (
     TransientError,
     UpstreamUnavailableError,
 )
-from integration_assets.extract.auth import Credential, CredentialTransport, origin, resolve, same_origin, show
+from integration_assets.extract.auth import Credential, CredentialTransport, Discreet, origin, resolve, same_origin, show
 from integration_assets.extract.body import read_body, read_start
 from integration_assets.extract.limits import Limiter, LimitsView, MemoryStore, Store
 from integration_assets.extract.message import Request, Response
@@ -45,6 +45,7 @@ _MAX_REDIRECTS = 5
 _PAGES = frozenset({200, 203, 204, 304})
 _Text = TypeVar("_Text", str, bytes)
 
+_LOG = logging.getLogger("httpx")
 # These two spell out headers, the credential among them, when debug logging is on.
 for _name in ("hpack", "httpcore"):
     if logging.getLogger(_name).level == logging.NOTSET:
@@ -80,6 +81,7 @@ class SourceClient:
         self._limiter = self._share()
         self._connections = BoundedSemaphore(source.limits.max_connections)
         self._http: httpx.Client | None = None
+        self._discreet = Discreet(self.credential)
 
     def __enter__(self) -> Self:
         try:
@@ -88,6 +90,8 @@ class SourceClient:
             raise error.at(self.source.name) from None
         self._limiter = self._share()
         limits = self.source.limits
+        self._discreet = Discreet(self.credential)
+        _LOG.addFilter(self._discreet)
         wire = bounded(
             httpx.HTTPTransport(
                 http2=True,
@@ -111,6 +115,7 @@ class SourceClient:
             self._limiter.close()
             self._http.close()
             self._http = None
+            _LOG.removeFilter(self._discreet)
 
     def get(
         self,
