@@ -191,7 +191,7 @@ def _land(feed: Feed, job: Job, count: Progress, reading: AnyReading, writer: Wr
     covered = _covered(stream, job.slice, high_of(reading, count.high))
     if stream.disposition == "replace" and stream.allow_empty:
         writer.write_no_rows()
-    elif not count.accepted and (covered is None or any(done.covers(covered) for done in job.base.finished)):
+    elif not count.accepted and (covered is None or _nothing_to_say(stream, job, count, covered)):
         return receipt
     return feed.table.commit(
         writer,
