@@ -190,7 +190,7 @@ class Keeper:
         if found is None:
             return None
         self._there = True
-        if not self._feed.table.checkpoints.holds(found, self._job.base):
+        if not _holds(self._feed, found, self._job.base, self._kind):
             return None
         why = found.account.get("restart") or self._why_not(found)
         self._earlier = _usage(found.account["spent"])
@@ -295,7 +295,7 @@ def unfinished(feed: Feed, whole: Slice, base: LakeState, *, planned: bool, anew
         and (planned or one.slice.start == whole.start)
         and "restart" not in one.account
         and not _why_not(feed, one, anew=anew)
-        and feed.table.checkpoints.holds(one, base)
+        and _holds(feed, one, base, _kind(anew=anew))
     ]
     slices = [one.slice for one in sorted(found, key=lambda one: one.made_at, reverse=True)]
     if whole in slices:
@@ -341,6 +341,18 @@ def about(feed: Feed) -> dict[str, str]:
         "stream": sha256(asked.encode()).hexdigest()[:16],
         "mask": feed.mask.key_name,
     }
+
+
+def _holds(feed: Feed, checkpoint: Checkpoint, base: LakeState, kind: str) -> bool:
+    """Whether its files may still land: nothing that was committed since it was planned touched the slice.
+
+    What landed is there for good: one that holds no more is deleted, so that nobody looks through the log for it again.
+    """
+    if feed.table.checkpoints.holds(checkpoint, base):
+        return True
+    if base.version is not None and base.version >= checkpoint.base[0]:
+        feed.table.checkpoints.drop(checkpoint.slice, kind)
+    return False
 
 
 def _why_not(feed: Feed, checkpoint: Checkpoint, *, anew: bool) -> str:

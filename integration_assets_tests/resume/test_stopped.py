@@ -10,7 +10,7 @@ import pytest
 
 from integration_assets.errors import QuotaSpentError, RejectThresholdError, UpstreamUnavailableError
 from integration_assets.extract.limits import rules
-from integration_assets.ingest import Feed
+from integration_assets.ingest import Feed, Job, ingest
 from integration_assets.land.checkpoints import files_kept
 from integration_assets.spec.receipt import Receipt
 from integration_assets.sync import sync
@@ -187,7 +187,11 @@ def test_a_slice_that_was_finished_meanwhile_is_not_taken_up(tmp_path: Path) -> 
         pull.run()
         with pull.feed() as (feed, _):
             feed.table.checkpoints.put(left)
-        pull.run()
+            base = feed.table.state()
+            assert not feed.table.checkpoints.holds(left, base)
+            job = Job(left.slice, base, "again", skip_known=True)
+            assert ingest(feed, job).resumed_pages == 0
+            assert feed.table.checkpoints.get(left.slice) is None
         assert (pull.rows(), pull.landed()) == (upstream.truth(), PAGES * 4)
 
 
