@@ -55,9 +55,7 @@ class Pairing:
         masked = [name for name in both if before[name].mask or after[name].mask]
         for name in masked:
             if before[name].mask != after[name].mask:
-                raise _wrong(
-                    "contract", f"{name!r} is masked otherwise in the candidate's contract, so rows would differ"
-                )
+                raise _wrong("contract", f"{name!r} is masked otherwise in the candidate's contract, so rows would differ")
         return cls(
             described,
             both,

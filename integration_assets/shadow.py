@@ -192,7 +192,8 @@ def _spool(feed: Feed, slices: Sequence[Slice], table: LakeTable, name: str) -> 
     with table.writer(schema) as writer:
         for slice_ in slices:
             seen = seen_before(feed, None)
-            reading = reading_of(feed.client, feed.source, feed.stream, feed.contract, slice_)
+            above = feed.parents.rows(slice_) if feed.parents else None
+            reading = reading_of(feed.client, feed.source, feed.stream, feed.contract, slice_, parents=above)
             for batch in batches(reading):
                 mine = inside(batch, cursor.field, slice_) if cursor else batch
                 _, stored, rejects = judge(feed, gate, seen.fresh(mine))

@@ -20,12 +20,16 @@ from integration_assets.land.compare import Rules, compare
 from integration_assets.land.lake import Lake
 from integration_assets.orchestrate.build import build
 from integration_assets.orchestrate.resources import StoresResource
-from integration_assets.spec import Candidate, Cursor, Slice, Tolerance
+from integration_assets.settings import Settings
+from integration_assets.shadow import shadow
+from integration_assets.spec import Candidate, Cursor, Offset, Slice, Tolerance
 from integration_assets.stores import Stores
 from integration_assets.sync import merge, open_feeds, sync
+from integration_assets_tests.fanout import orders as children
 from integration_assets_tests.shadow.versions import HERE, KEY, START, Versions, files
 
 DAY = timedelta(days=1)
+_PAGES = Offset(limit=3, limit_param="limit", param="offset")
 _KEYLESS = {"key": (), "disposition": "append"}
 
 
@@ -104,6 +108,18 @@ def test_each_tenant_is_compared(api: Versions) -> None:
     found = api.compare(stream, tenants=["south"])
     assert [(one.place, one.key) for one in found.examples] == [("only in old", "shop=south, id=5")]
     assert not {one.path for one in api.server.asked[-6:]} & {"/v1/north/orders", "/v2/north/orders"}  # type: ignore[union-attr]
+
+
+def test_children_are_read_of_each_parent(tmp_path: Path) -> None:
+    """A stream that is asked for parent by parent is compared over the parents that the lake has of the slice."""
+    shop = children.Api(tmp_path, streams=(children.orders(), children.items(candidate=Candidate(paging=_PAGES))))
+    with shop.served():
+        shop.put("a", 1, 5, 6, 7)
+        shop.put("b", 2, 8)
+        shop.both(3)
+        settings = Settings.from_environ(shop.environ)
+        found = shadow(shop.source, shop.source.stream("items"), Stores.from_settings(settings), settings)
+    assert (found.passed, found.found.old, found.candidate.pages < found.present.pages) == (True, 4, True)
 
 
 def test_cutting_over_and_back_lands_right(api: Versions) -> None:
