@@ -28,6 +28,8 @@ from integration_assets.spec.receipt import NO_SLICE, Receipt
 FOLDER = "_checkpoints"
 KEPT = timedelta(days=7)
 """How long after its last page an unfinished slice can be taken up."""
+_LONGEST_RUN = timedelta(days=1)
+"""How long its files are wanted after that: a run that took it up in the last minute may still be at it."""
 _FORMAT = 1
 _MAGIC = b"PAR1"
 
@@ -114,7 +116,7 @@ class Checkpoints:
 
     def live(self, now: datetime | None = None) -> list[Checkpoint]:
         """All documents that are not too old. Those that are, are deleted."""
-        oldest = (now or datetime.now(UTC)) - KEPT
+        oldest = (now or datetime.now(UTC)) - KEPT - _LONGEST_RUN
         found = []
         for path in self._paths():
             checkpoint = self._read(path)

@@ -208,7 +208,7 @@ def test_a_vacuum_leaves_what_is_still_wanted(tmp_path: Path) -> None:
             assert feed.table.vacuum(hours=0) == ["part-orphan.zstd.parquet"]
             assert kept
             assert all((folder / path).exists() for path in kept)
-            late = datetime.now(UTC) + timedelta(days=8)
+            late = datetime.now(UTC) + timedelta(days=9)
             assert feed.table.checkpoints.live(late) == []
             assert kept <= set(feed.table.vacuum(hours=0))
 
