@@ -60,6 +60,7 @@ class _Task:
     threshold: float | None
     dry_run: bool
     base: LakeState
+    until: datetime | None
     swept_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     started: float = field(default_factory=monotonic)
 
@@ -112,7 +113,8 @@ def sweep(
         try:
             for tenant in chosen or (None,):
                 with failures.of(tenant):
-                    task = _Task(feed, stores, run_id, actor, tenant, threshold, dry_run, feed.table.state())
+                    base, until = feed.table.state(), _until(feed)
+                    task = _Task(feed, stores, run_id, actor, tenant, threshold, dry_run, base, until)
                     swept = _one(task)
                     landed = landed or swept.receipt.version is not None
                     yield swept
@@ -139,6 +141,16 @@ def _check_lake(feed: Feed) -> None:
             field="mask",
             remedy="Set INTEGRATION_MASK_KEY to the one before.",
         )
+
+
+def _until(feed: Feed) -> datetime | None:
+    """Up to which version, by the API's clock, the list surely knows every record; None where versions are no times."""
+    version, sweep = feed.stream.version_column, feed.stream.sweep
+    if sweep is None or not sweep.lag or version is None:
+        return None
+    type_ = feed.contract.column(version).type
+    timed = pa.types.is_timestamp(type_) and getattr(type_, "tz", None) is not None
+    return feed.client.now() - sweep.lag if timed else None
 
 
 def _one(task: _Task) -> Swept:
@@ -215,7 +227,7 @@ def _settle(task: _Task, found: _List) -> Swept:
     carried = tuple(dict.fromkeys(filter(None, [*stream.key, aim.version, stream.cursor.field if stream.cursor else None])))
     with feed.table.writer(list_schema(feed.table.schema(), stream.key)) as staged:
         touched = _touched(task, base, staged)
-        lists = Lists(found.files, touched, carried, _whose(feed, task.tenant))
+        lists = Lists(found.files, touched, carried, _whose(feed, task.tenant), task.until)
         with task.stores.warehouse.compare(aim, feed.table, lists) as differences:
             receipt = _account(task, found, differences)
             if receipt.outcome == "refused" or task.dry_run:

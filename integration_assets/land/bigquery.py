@@ -17,18 +17,20 @@ from integration_assets.land.bigquery_history import wrong_histories
 from integration_assets.land.bigquery_jobs import job_name, load, query_config, run_script
 from integration_assets.land.bigquery_merge import script, unpruned
 from integration_assets.land.bigquery_parts import Merge
-from integration_assets.land.bigquery_sweep import Comparison
+from integration_assets.land.bigquery_sweep import Comparison, differences, stage_keys
 from integration_assets.land.bigquery_tables import Names, ensure, ensure_own, find, label, last_merge, quote
 from integration_assets.land.bigquery_types import column
 from integration_assets.land.bigquery_verify import fingerprint
 from integration_assets.land.fingerprint import Fingerprint, place
 from integration_assets.land.merging import Plan, Recorded, plan_merge
 from integration_assets.land.store import VersionsGoneError
-from integration_assets.land.sweeping import Differences, Lists, list_schema
+from integration_assets.land.sweeping import Differences, Lists
 from integration_assets.land.warehouse import MergeResult, Target, check_shape, identity
 
 if TYPE_CHECKING:
-    from integration_assets.land.lake import LakeFile, LakeTable
+    from google.cloud.bigquery.table import RowIterator, _EmptyRowIterator
+
+    from integration_assets.land.lake import LakeTable
     from integration_assets.spec.cursor import CursorValue
 
 _TRIES = 5
@@ -125,48 +127,21 @@ class BigQueryWarehouse:
             if not find(client, self.names, target):
                 yield Differences()
                 return
-            staged = [self._stage_keys(client, target, lake_table, files) for files in (lists.listed, lists.touched)]
+            staged = [
+                stage_keys(client, self.names, target, lake_table, [_uri(lake_table, file.path) for file in files], self._wait)
+                for files in (lists.listed, lists.touched)
+            ]
+            bounds = {"tenant": lists.tenant[1] if lists.tenant else None, "until": lists.until}
+            parameters = [_parameter(name, value) for name, value in bounds.items() if value is not None]
+
+            def rows(sql: str) -> RowIterator | _EmptyRowIterator:
+                return self._run(client, sql, parameters).result(timeout=self._wait)
+
             try:
-                yield self._compared(client, target, lists, *staged)
+                yield differences(Comparison(target, self.table_name(target), staged[0], staged[1], lists), rows)
             finally:
                 for name in staged:
                     self._drop(client, name)
-
-    def _stage_keys(self, client: Client, target: Target, lake_table: LakeTable, files: Sequence[LakeFile]) -> str | None:
-        """Load staged keys into a table of their own, and its name; None where there are none."""
-        if not files:
-            return None
-        uris = [_uri(lake_table, file.path) for file in files]
-        parts = [part for part in (self.names.prefix, target.source, target.stream, "sweep") if part]
-        name = job_name(parts, *uris)
-        labels = {"source": label(target.source), "stream": label(target.stream)}
-        columns = [column(field) for field in list_schema(lake_table.schema(), target.key)]
-        load(client, self.names, name, uris, columns, labels, self._wait)
-        return f"{self.names.staging}.{name}"
-
-    def _compared(self, client: Client, target: Target, lists: Lists, listed: str | None, touched: str | None) -> Differences:
-        if listed is None:
-            return Differences()
-        whose, value = lists.tenant or (None, None)
-        sql = Comparison(
-            target, self.table_name(target), quote(listed), quote(touched) if touched else None, lists.carried, whose
-        )
-        parameters = [_parameter("tenant", value)] if whose else []
-
-        def rows(statement: str) -> Iterator[pa.RecordBatch]:
-            yield from self._run(client, statement, parameters).result(timeout=self._wait).to_arrow_iterable()
-
-        found = next(iter(self._run(client, sql.counts, parameters).result(timeout=self._wait)))
-        return Differences(
-            listed=found["listed"],
-            flagged=found["listed"] - found["there"],
-            live=found["live"],
-            unlisted=found["unlisted"],
-            returned=found["returned"],
-            unknown=found["unknown"],
-            gone=lambda: rows(sql.gone),
-            back=lambda: rows(sql.back),
-        )
 
     def merge(self, target: Target, lake_table: LakeTable, run_id: str) -> MergeResult:
         """Bring the table up to the lake's newest version and record that version, in one transaction. Repeatable.

@@ -32,7 +32,7 @@ def compare(con: duckdb.DuckDBPyConnection, target: Target, lake_table: LakeTabl
     untouched = f"ANTI JOIN {_TOUCHED} USING ({key})"
     con.execute(
         f"""CREATE OR REPLACE TEMP TABLE {_GONE} AS SELECT {listed(lists.carried)}, {EXTRACTED_AT} FROM _mine
-            ANTI JOIN _there USING ({key}) {untouched} WHERE {DELETED_AT} IS NULL"""
+            ANTI JOIN _there USING ({key}) {untouched} WHERE {DELETED_AT} IS NULL{_old(target, lists)}"""
     )
     con.execute(
         f"""CREATE OR REPLACE TEMP TABLE {_BACK} AS SELECT {key}, {EXTRACTED_AT} FROM _mine
@@ -58,6 +58,14 @@ def _mine(con: duckdb.DuckDBPyConnection, target: Target, lists: Lists) -> str:
     # A view takes no parameters.
     literal = str(value) if isinstance(value, int) else "'" + value.replace("'", "''") + "'"
     return f"SELECT * FROM {qualified(con, target)} WHERE {quote(column)} = {literal}"
+
+
+def _old(target: Target, lists: Lists) -> str:
+    """That the row's version is no later than it may be."""
+    if lists.until is None or target.version is None:
+        return ""
+    version = quote(target.version)
+    return f" AND ({version} IS NULL OR {version} <= TIMESTAMPTZ '{lists.until.isoformat()}')"
 
 
 def _load(

@@ -31,12 +31,14 @@ class Lists:
     touched : the same of what landed in the lake since the sweep began, or is not merged yet: left alone, gone or not.
     carried : columns of a row that its deletion has to name: key, version, cursor.
     tenant  : column and value of the rows that are compared; None for all.
+    until   : a row whose version is later is left alone; None for no such bound. Only where versions are times.
     """
 
     listed: Sequence[LakeFile]
     touched: Sequence[LakeFile]
     carried: tuple[str, ...]
     tenant: tuple[str, str | int] | None = None
+    until: datetime | None = None
 
 
 @dataclass(frozen=True)

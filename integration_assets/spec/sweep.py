@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
@@ -28,6 +29,8 @@ class Sweep(Spec):
                  when None. A list read by page number or offset needs one of them, or an overlap: such pages skip records when
                  others go.
     schedule   : cron of the sweep in the source's timezone; None has no schedule.
+    lag        : how far the list may be behind the API's data, where it comes from a copy of them: a record whose version is
+                 younger than that is left alone until the next sweep. Only where versions are times.
     threshold  : the largest share of the live rows that a sweep may delete; beyond it the sweep is refused.
     tolerance  : so many rows it may delete whatever their share, so that a small table can lose one.
     """
@@ -40,6 +43,7 @@ class Sweep(Spec):
     fields: Mapping[str, str] = {}
     total_path: str | None = None
     schedule: str | None = "30 4 * * 0"
+    lag: timedelta = Field(default=timedelta(hours=1), ge=timedelta(0))
     threshold: float = Field(default=0.05, ge=0, le=1)
     tolerance: int = Field(default=5, ge=0)
 

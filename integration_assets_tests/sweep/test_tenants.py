@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from integration_assets.errors import SpecError, SweepRefusedError
 from integration_assets.land.fingerprint import lake_fingerprint
-from integration_assets.spec import Stream, Sweep
+from integration_assets.spec import Slice, Stream, Sweep
 from integration_assets.sweep import Swept, sweep
 from integration_assets.sync import target
-from integration_assets_tests.flow.accounts import KEYS, Accounts
+from integration_assets_tests.flow.accounts import KEYS, START, Accounts
 
 LIST = Sweep(params={})
 
@@ -70,3 +71,15 @@ def test_a_list_that_does_not_name_the_tenant_is_found_when_the_source_loads(acc
         accounts.stream(sweep=Sweep(path="/all-orders"))
     assert (error.value.stream, error.value.field) == ("orders", "sweep.tenants")
     assert isinstance(accounts.stream(sweep=Sweep(path="/accounts/{account}/ids")), Stream)
+
+
+def test_what_is_younger_than_the_list_may_be_is_left_alone(accounts: Accounts) -> None:
+    """A list that comes from a copy which is behind lacks new records: by the API's clock they are given time."""
+    accounts.orders["eu"].append(accounts.order("eu", 10, updated_at=(accounts.now - timedelta(minutes=30)).isoformat()))
+    accounts.pull(accounts.stream(sweep=LIST), tenants=["eu"], span=Slice(START, accounts.now))
+    accounts.orders["eu"] = accounts.orders["eu"][1:-1]
+    assert [one.receipt.deleted for one in swept(accounts, "eu")] == [1]
+    assert ("eu", 11, 1002) in accounts.rows()
+    accounts.now += timedelta(hours=1)
+    assert [one.receipt.deleted for one in swept(accounts, "eu")] == [1]
+    assert accounts.rows() == accounts.truth()
