@@ -118,11 +118,12 @@ def check_parent_stream(stream: Stream) -> None:
     if cursor.field not in parent.columns:
         what = f"the cursor {cursor.field!r} is not copied from the parent"
         raise _wrong(stream, "parent.columns", what, f"Write {cursor.field!r}: <the parent's cursor field>.")
-    for setting, given in (("tenants", stream.tenants), ("files", stream.files)):
+    for setting, given in (("tenants", stream.tenants), ("files", stream.files), ("candidate", stream.candidate)):
         if given is not None:
             raise _wrong(stream, setting, f"a stream with a parent has no {setting}", "Leave one of them out.")
-    if stream.probe and not stream.probe.path:
-        raise _wrong(stream, "probe.path", "there is no one address to look at", "Probe the parent, or name a path.")
+    for setting, one in (("probe", stream.probe), ("sweep", stream.sweep)):
+        if one is not None and not one.path:
+            raise _wrong(stream, f"{setting}.path", "there is no one address for all parents", "Name one, or leave it out.")
     _check_placeholders(stream, parent)
 
 

@@ -12,6 +12,7 @@
 
 - A request is answered by the exchange of its path that names the most of its parameters. Name only those that tell one
   page from another: never the cursor's, whose value moves with the watermark. `null` says that the parameter is absent.
+- A stream with a parent has the parent's exchanges as well, as those that it begins with.
 - `expect` counts rows that are live in the warehouse, records rejected by this phase's sync, and rows marked as deleted.
 - `{base_url}` in a body or a header stands for the server's address, as in a next link.
 - An `ETag` header makes the server answer 304 to the same `If-None-Match`.

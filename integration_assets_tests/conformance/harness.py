@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from integration_assets.settings import Settings
 from integration_assets.spec import NextLink, Offset, PageNumber, Slice, Source, Stream, Token
 from integration_assets.spec.auth import secret_names
 from integration_assets.spec.base import Spec
+from integration_assets.spec.parent import ancestors
 from integration_assets.spec.receipt import Receipt
 from integration_assets.sync import Stores, merge, open_feeds, sync
 from integration_assets_tests.conformance.fixtures import Phase, Recording, load
@@ -44,12 +46,15 @@ def with_page_size(stream: Stream, size: int | None) -> Stream:
 
 
 def recorded(source: Source, stream: Stream, page_size: int | None) -> Source:
-    """The source as its recording was made: one stream, its page size, one slice a sync, and no waiting between retries."""
+    """The source as its recording was made: one stream, its page size, one slice a sync, and no waiting between retries.
+
+    Behind it are those that it is asked by, if it has a parent.
+    """
     limits = changed(source.limits, attempts=2, wait_initial=0, wait_max=0)
     one = with_page_size(stream, page_size)
     if one.cursor:
         one = changed(one, cursor=changed(one.cursor, step=None))
-    return changed(source, streams=(one,), limits=limits)
+    return changed(source, streams=(one, *ancestors(source, stream)), limits=limits)
 
 
 def secrets_of(source: Source) -> dict[str, str]:
@@ -58,11 +63,13 @@ def secrets_of(source: Source) -> dict[str, str]:
 
 
 def run(source: Source, stores: Stores, settings: Settings, span: Slice | None = None) -> list[Receipt]:
-    """Pull the source's one stream, or a `span` of it again, and merge what landed."""
+    """Pull the source's one stream, or a `span` of it again, and merge what landed; those that it is asked by before."""
     run_id = f"conformance-{next(_RUNS)}"
-    with open_feeds(source, stores, settings) as (feed,):
-        receipts = list(sync(feed, run_id, span=span))
-        merge(feed, stores, run_id)
+    receipts: list[Receipt] = []
+    with open_feeds(source, stores, settings) as feeds:
+        for feed in reversed(feeds):
+            receipts = list(sync(feed, run_id, span=span))
+            merge(feed, stores, run_id)
     return receipts
 
 
@@ -134,6 +141,12 @@ def settings_for(source: Source, url: str, folder: Path, environ: Mapping[str, s
             f"INTEGRATION_{source.name.upper()}_BASE_URL": url,
         }
     )
+
+
+def asks_for(stream: Stream, path: str) -> bool:
+    """Whether a request's path is one of the stream's own, whatever stands for its placeholders."""
+    own = "[^/]+".join(re.escape(part) for part in re.split(r"\{[^{}]*\}", stream.path))
+    return re.fullmatch(f".*{own}", path) is not None
 
 
 def whole_range(bench_: Bench) -> Slice | None:

@@ -31,7 +31,7 @@ from integration_assets.spec.cursor import CursorValue
 from integration_assets.spec.values import cursor_value
 from integration_assets.sync import Stores
 from integration_assets_tests.conformance.fixtures import fixture_path
-from integration_assets_tests.conformance.harness import live_and_deleted, recorded, run, settings_for, warehouse_rows
+from integration_assets_tests.conformance.harness import changed, live_and_deleted, recorded, run, settings_for, warehouse_rows
 
 _KEPT = {"content-type", "etag", "link"}
 
@@ -47,10 +47,11 @@ class Tape:
 
     def telling(self, query: dict[str, str]) -> dict[str, str]:
         """The parameters that tell one page from another: not the credential, nor what the spec sends every time."""
-        stream = self.source.streams[0]
-        sizes = {getattr(stream.paging, "limit_param", None), getattr(stream.paging, "size_param", None)}
-        window = {stream.cursor.start_param, stream.cursor.end_param} if stream.cursor else set()
-        left_out = {*stream.params, *sizes, *window, getattr(self.source.auth, "param", None)}
+        left_out = {getattr(self.source.auth, "param", None)}
+        for stream in self.source.streams:
+            sizes = {getattr(stream.paging, "limit_param", None), getattr(stream.paging, "size_param", None)}
+            window = {stream.cursor.start_param, stream.cursor.end_param} if stream.cursor else set()
+            left_out |= {*stream.params, *sizes, *window}
         return {name: value for name, value in query.items() if name not in left_out}
 
     def finish(self) -> list[dict[str, Any]]:
@@ -124,6 +125,8 @@ def _body(text: str, content_type: str) -> object:
 def record(source: Source, stream: Stream, page_size: int | None, since: CursorValue | None) -> dict[str, Any]:
     """One sync's recording, as the content of a fixture file; `since` leaves out what is older on the stream's cursor."""
     made = recorded(source, stream, page_size)
+    # One request after the other, so that a recording made again is the same.
+    made = changed(made, limits=changed(made.limits, max_connections=1))
     with TemporaryDirectory() as folder, proxy(made) as tape:
         settings = settings_for(made, tape.url, Path(folder), dict(os.environ))
         stores = Stores.from_settings(settings)

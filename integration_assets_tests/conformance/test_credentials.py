@@ -13,7 +13,7 @@ from integration_assets.errors import AccessDeniedError, CrossHostError, SecretM
 from integration_assets.spec import Source, Stream
 from integration_assets.spec.auth import Basic, secret_names
 from integration_assets_tests.conformance.collect import each_stream, each_stream_with_secrets
-from integration_assets_tests.conformance.harness import Bench, bench, receipt_text, secrets_of, settings_for
+from integration_assets_tests.conformance.harness import Bench, asks_for, bench, receipt_text, secrets_of, settings_for
 from integration_assets_tests.conformance.replay import presents, trap
 
 
@@ -32,7 +32,7 @@ def test_every_request_carries_the_credential(source: Source, stream: Stream, tm
     """The API is asked the way the spec describes, on every page."""
     with bench(source, stream, tmp_path) as made:
         made.sync(made.recording.phases[0])
-        asked = [seen for seen in made.replay.requests if seen.path.endswith(stream.path)]
+        asked = [seen for seen in made.replay.requests if asks_for(stream, seen.path)]
         assert asked
         assert all(presents(source.auth, secrets_of(source), seen) for seen in asked)
 

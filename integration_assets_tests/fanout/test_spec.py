@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from integration_assets.errors import SpecError
-from integration_assets.spec import Cursor, Parent, Partitions, Source, Stream, Tenants
+from integration_assets.spec import Cursor, Parent, Partitions, Source, Stream, Sweep, Tenants
 from integration_assets.spec.contract import check_stream
 from integration_assets.spec.parent import parents_first
 from integration_assets_tests.fanout.orders import HERE, START, items, orders
@@ -48,6 +48,7 @@ def cursor(**changes: Any) -> Cursor:  # noqa: ANN401 - any setting of a cursor
         ("cursor.lookback", "shorter", lambda: source(orders(), items(cursor=cursor(lookback=timedelta(0))))),
         ("key", "overwrite", lambda: source(orders(), items(key=("id",)))),
         ("partitions", "not those of orders", lambda: source(orders(), items(partitions=_days()))),
+        ("sweep.path", "no one address", lambda: items(sweep=Sweep(total_path="total"))),
         ("tenants", "has no tenants", lambda: items(tenants=Tenants(column="order_id", keys=("a",)))),
     ],
 )
