@@ -41,7 +41,7 @@ test: setup browser ## Run every test
 	$(BIN)/python -m coverage report --format=total | sed 's/^/coverage, percent: /'
 
 soak: setup browser ## Every test at its longest, with the crash campaign's table at the end; SOAK_KILLS=1000 for a longer one
-	@rm -f test-artefacts/soak.txt test-artefacts/soak.json
+	@rm -rf test-artefacts/soak test-artefacts/soak.txt test-artefacts/soak.json
 	@INTEGRATION_SOAK=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=15; status=$$?; \
 	cat test-artefacts/soak.txt || status=1; exit $$status
 

@@ -97,17 +97,17 @@ class Children:
         self._started[child] = (answer, log)
         return child
 
-    def wait(self, child: int) -> Ended:
+    def wait(self, child: int, longest: float = LONGEST) -> Ended:
         """How the run ended; it is killed when it takes too long."""
-        status = self._ask({"wait": child, "seconds": LONGEST})
+        status = self._ask({"wait": child, "seconds": longest})
         answer, log = self._started.pop(child)
-        body = json.loads(answer.read_text()) if status == 0 else {"outcomes": None, "error": None}
+        body: dict[str, Any] = json.loads(answer.read_text()) if status == 0 else {"outcomes": None, "error": None}
         said = log.read_text()[-2000:] if log.exists() else ""
         return Ended(status, body["outcomes"], body["error"], said, body.get("changes", 0))
 
     def run(self, task: Task, environ: Mapping[str, str], orders: Orders | None = None) -> Ended:
-        """Begin a run and wait for its end."""
-        return self.wait(self.start(task, environ, orders))
+        """Begin a run and wait for its end; one that is traced takes its time."""
+        return self.wait(self.start(task, environ, orders), LONGEST * (10 if orders and orders.trace else 1))
 
     def _ask(self, question: dict[str, Any]) -> Any:  # noqa: ANN401 - JSON
         assert self._server.stdin is not None

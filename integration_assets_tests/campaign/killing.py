@@ -48,6 +48,26 @@ def kill(stage: Stage, deeds: Sequence[Deed], tally: Tally, *, tidy: bool = Fals
     tally.add(account(stage.place, stage.ledger, mended=stage.mended, tidy=tidy), said)
 
 
+def strike(stage: Stage, deed: str, change: int, tally: Tally) -> None:
+    """Strike a run at the `change`th change that any library makes to a disk, as of `Orders.disk`, and go on as after a kill."""
+    stage.ready()
+    orders = Orders(disk=deed, change=change)
+    ended = stage.children.run(stage.task(), stage.place.environ, orders)
+    tally.kills += ended.killed
+    tally.faults += not ended.killed
+    said = f"{stage.mode} on {stage.kind} after {orders}"
+    if not ended.killed and ended.status != 0:
+        tally.wrong.append(f"{said}: ended so: {ended}")
+    stage.finish()
+    tally.add(account(stage.place, stage.ledger, mended=stage.mended), said)
+
+
+def changes(stage: Stage) -> int:
+    """How many changes to disks a run makes."""
+    stage.ready()
+    return stage.children.run(stage.task(), stage.place.environ, Orders(disk="count")).changes
+
+
 def at_random(random: Random, number: int, *, points: int, seconds: float) -> Iterable[list[Deed]]:
     """Random moments: by point, the same for the same seed, and by the clock; up to three in a row."""
     for _ in range(number):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from integration_assets_tests.campaign.account import Account
 
+ARTEFACTS = Path(__file__).parents[2] / "test-artefacts"
 _COLUMNS = ("kills", "outlived", "races", "faults", "records", "lost", "doubled")
 
 
@@ -58,9 +59,11 @@ def table(rows: Iterable[Tally]) -> str:
     return "\n".join([*lines, *(f"WRONG {row.what}: {one}" for row in rows for one in row.wrong)])
 
 
-def write(rows: Iterable[Tally], folder: Path) -> None:
-    """Write `soak.txt` and `soak.json`."""
-    rows = list(rows)
-    folder.mkdir(exist_ok=True)
-    (folder / "soak.txt").write_text(table(rows) + "\n")
-    (folder / "soak.json").write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
+def write(rows: Iterable[Tally], folder: Path, name: str) -> None:
+    """Keep these rows, and make `soak.txt` and `soak.json` anew of all that are kept: each process of pytest has its own."""
+    kept = folder / "soak"
+    kept.mkdir(parents=True, exist_ok=True)
+    (kept / f"{name}.json").write_text(json.dumps([asdict(row) for row in rows], indent=1))
+    everything = [one for path in sorted(kept.glob("*.json")) for one in json.loads(path.read_text())]
+    (folder / "soak.txt").write_text(table([Tally(**one) for one in everything]) + "\n")
+    (folder / "soak.json").write_text(json.dumps(everything, indent=1) + "\n")

@@ -12,18 +12,20 @@ from random import Random
 
 import pytest
 
+from integration_assets_tests.campaign.account import account
 from integration_assets_tests.campaign.children import Children
-from integration_assets_tests.campaign.killing import Deed, at_random, kill, traced
+from integration_assets_tests.campaign.killing import Deed, at_random, changes, kill, strike, traced
 from integration_assets_tests.campaign.place import KINDS, Emulators, Kind
+from integration_assets_tests.campaign.points import Orders
 from integration_assets_tests.campaign.racing import overlapping, race, ranges
 from integration_assets_tests.campaign.stages import staged
-from integration_assets_tests.campaign.tally import Tally, table, write
+from integration_assets_tests.campaign.tally import ARTEFACTS, Tally, table, write
 from integration_assets_tests.campaign.work import MODES, Mode
 
 pytestmark = pytest.mark.skipif(not os.environ.get("INTEGRATION_SOAK"), reason="a long campaign; set INTEGRATION_SOAK")
 KILLS = int(os.environ.get("SOAK_KILLS", "300"))
 SEED = int(os.environ.get("SOAK_SEED", "20240301"))
-ARTEFACTS = Path(__file__).parents[2] / "test-artefacts"
+DAY = 86_400
 _SECONDS = {"folder + DuckDB": 0.5, "bucket + DuckDB": 1.0, "bucket + BigQuery": 4.0}
 
 
@@ -32,7 +34,7 @@ def tallies() -> Iterator[list[Tally]]:
     """The table's rows; it is written at the end, whatever happened."""
     rows: list[Tally] = []
     yield rows
-    write(rows, ARTEFACTS)
+    write(rows, ARTEFACTS, "runs")
 
 
 @pytest.fixture(scope="module")
@@ -78,4 +80,32 @@ def test_races_lose_and_double_nothing(
             race(stage, overlapping(stage, runs), tally)
         stage.ready()
         race(stage, ranges(stage, runs), tally, once=False)
+    assert tally.clean, table([tally])
+
+
+@pytest.mark.parametrize("deed", ["kill", "tear", "full", "broken"])
+@pytest.mark.parametrize("mode", MODES)
+def test_disks_that_fail_lose_and_double_nothing(
+    mode: Mode, deed: str, mortal_disks: Children, tallies: list[Tally], tmp_path: Path
+) -> None:
+    """Killed at a write of Delta, Arrow or DuckDB itself, half of it written, or refused by the disk, a run loses nothing."""
+    tally = Tally(f"disk: {deed}, {mode}")
+    tallies.append(tally)
+    with staged(mode, "folder + DuckDB", SEED, mortal_disks, Emulators(), tmp_path) as stage:
+        for change in range(1, changes(stage) + 1):
+            strike(stage, deed, change, tally)
+    assert tally.clean, table([tally])
+
+
+def test_clocks_that_are_wrong_lose_and_double_nothing(mortal_disks: Children, tallies: list[Tally], tmp_path: Path) -> None:
+    """A machine whose clock is a minute, days or a year ahead or behind pulls what the API's own clock says."""
+    tally = Tally("clock jumps")
+    tallies.append(tally)
+    with staged("delta", "folder + DuckDB", SEED, mortal_disks, Emulators(), tmp_path) as stage:
+        for ahead in (60, -60, 3 * DAY, -3 * DAY, 400 * DAY, -400 * DAY):
+            stage.ready()
+            ended = mortal_disks.run(stage.task(), stage.place.environ, Orders(ahead=ahead))
+            assert ended.whole, ended
+            tally.faults += 1
+            tally.add(account(stage.place, stage.ledger), f"clock {ahead:+} s")
     assert tally.clean, table([tally])
