@@ -247,6 +247,7 @@ class Keeper:
         why = f"the API had aged out the page token after {count.pages:,} pages"
         account = {"restart": why, "pages": count.pages, "spent": _spent(self.spent())}
         self._put(Checkpoint(self._job.slice, self._base, about(self._feed), (), account))
+        self._kept_pages = 0
 
     def _look_for_a_way_out(self, error: IntegrationError, reading: AnyReading) -> None:
         """Count the runs in a row that got no answer at the place itself; give it up when an outage alone does not explain them.
@@ -258,7 +259,8 @@ class Keeper:
         silent = int(self.left.account.get("silent", 0)) + 1
         if silent >= _SILENT:
             raise PlaceLostError(f"the API did not answer there, {silent} runs in a row") from error
-        self._put(replace(self.left, account={**self.left.account, "silent": silent}))
+        with suppress(IntegrationError):  # the error that is raised anyway says more
+            self._put(replace(self.left, account={**self.left.account, "silent": silent}))
 
     def _put(self, checkpoint: Checkpoint) -> None:
         self._feed.table.checkpoints.put(checkpoint, self._kind)
@@ -270,6 +272,7 @@ class Keeper:
             with suppress(IntegrationError):
                 self._feed.table.checkpoints.drop(self._job.slice, self._kind)
             self._there = False
+        self._kept_pages = 0
 
     @property
     def _base(self) -> tuple[int, int]:

@@ -55,7 +55,7 @@ def mark_of(batch: Batch, key: Sequence[str], text: bytes) -> str:
         return digest.hexdigest()
     for name in key:
         digest.update(repr(batch.table.column(name).to_pylist()).encode())
-    digest.update(repr([reject.key for reject in batch.rejects]).encode())
+    digest.update(repr([reject.key or reject.payload for reject in batch.rejects]).encode())
     return digest.hexdigest()
 
 

@@ -137,10 +137,11 @@ class Reading:
     def position(self) -> Position | None:
         """Where the last page is that was handed out, for another run to go on from.
 
-        None where it could not: the paging has no such place, a credential is in it, or the list is read a second time.
+        None where it could not: the paging has no such place, a credential is in it, the list is read a second time, or the
+        page has no record, so that it could not be told from what an API may answer to a token that it forgot.
         """
         last = self._last
-        if last is None or last.page is None or last.place is None or self._again:
+        if last is None or last.page is None or last.place is None or last.page.empty or self._again:
             return None
         place = without_credential(replace(last.place, moved=bool(self.moved)), self._client)
         return Position(place, self._mark(last.page)[1]) if place else None

@@ -97,7 +97,25 @@ def test_a_token_that_expires_on_the_way_is_told_as_well(tmp_path: Path) -> None
         first = upstream.job("token").run()[0]
         assert any("aged out the page token after 30 pages" in said for said in first.warnings)
         assert (first.pages, first.resumed_pages, first.requests) == (PAGES, 0, 31 + PAGES)
+        assert upstream.job("token").begun() == []
         assert upstream.job("token").rows() == upstream.truth()
+
+
+def test_a_page_without_records_is_no_place_to_go_on_from(tmp_path: Path) -> None:
+    """An API that answers an aged-out token with an empty last page must not end the slice early."""
+    with Upstream(PAGES, tmp_path).served() as upstream:
+        pull = upstream.job("token", limits={"checkpoint_pages": 1})
+        empty = page({"data": [], "next": "30.0"})
+        upstream.on_page = {29: empty, 30: page({}, status=503)}.get
+        failure(pull)
+        assert max(pull.begun()) < 30
+
+        mended(upstream)
+        forgotten = page({"data": [], "next": None})
+        upstream.on_page = lambda _: forgotten if len(upstream.asked) == 1 else None
+        first = pull.run()[0]
+        assert first.resumed_pages == 0
+        assert (pull.rows(), pull.landed()) == (upstream.truth(), PAGES * 4)
 
 
 def test_a_list_that_moved_is_read_from_its_start(tmp_path: Path) -> None:
