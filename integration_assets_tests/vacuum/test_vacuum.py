@@ -219,6 +219,27 @@ def test_rows_stay_in_the_order_in_which_they_landed(tmp_path: Path) -> None:
     assert table.files(0) != []
 
 
+def test_a_join_that_is_killed_changes_nothing(tmp_path: Path) -> None:
+    """A run that dies between the joined file and its commit leaves a file to the vacuum; the next one joins all the same."""
+    table = Lake(str(tmp_path / "lake")).table("any", "rows")
+    table.prepare(SCHEMA)
+    for turn in range(4):
+        _append(table, turn, 10)
+    there = names(table.uri)
+    command = (
+        "import os, sys; from integration_assets.land import joining; from integration_assets.land.lake import Lake;"
+        "joining._commit = lambda *_: os._exit(9); Lake(sys.argv[1]).table('any', 'rows').compact()"
+    )
+    done = subprocess.run([sys.executable, "-c", command, str(tmp_path / "lake")], check=False, timeout=120)  # noqa: S603
+    assert done.returncode == 9
+    left = names(table.uri) - there
+    assert (len(left), table.count(), len(table.snapshot_files())) == (1, 40, 4)
+    assert table.compact() == 4
+    assert (table.count(), len(table.snapshot_files())) == (40, 1)
+    waste = {file.path for file in table.waste(datetime.now(UTC) + OLD)}
+    assert waste == left | there
+
+
 def _append(table: LakeTable, turn: int, rows: int) -> None:
     with table.writer(SCHEMA) as writer:
         numbers = pa.array(range(rows), pa.int64())
