@@ -82,8 +82,9 @@ def unpruned(merge: Merge) -> str | None:
         return None
     if merge.target.disposition == "history":
         return live_versions(merge, pruned=False)
-    merges = merge.plan.action in {"merge", "rebuild"}
-    return _live(merge, pruned=False) if merges else _insert(merge, merge.plan.action, pruned=False)
+    if merge.plan.action in {"merge", "rebuild"}:
+        return _live(merge, pruned=False)
+    return _new(merge, pruned=False) if merge.plan.action == "append" else _snapshot(merge)
 
 
 def _merge(merge: Merge) -> str:
@@ -99,14 +100,31 @@ def _merge(merge: Merge) -> str:
 
 def _append(merge: Merge) -> str:
     find = find_days(merge, versions_days(merge)) if merge.target.key else ""
-    return f"{find}\n{_insert(merge, 'append', pruned=True)};\nSET inserted = @@row_count;"
+    return f"{find}\n{_new(merge, pruned=True)};\nSET inserted = @@row_count;"
+
+
+def _new(merge: Merge, *, pruned: bool) -> str:
+    """Add the staged rows; with a key, each version once and only those that are not there yet."""
+    chosen, names = f"SELECT _s.* FROM {merge.source} AS _s", _versioned(merge.target)
+    if names:
+        there = " AND ".join(same(merge.target, name) for name in names)
+        chosen += f" WHERE NOT EXISTS (SELECT 1 FROM {merge.table} AS _t WHERE {there}{pruning(merge, pruned=pruned)})"
+        order = f"_s.{EXTRACTED_AT}, TO_JSON_STRING(_s)"
+        chosen += f" QUALIFY ROW_NUMBER() OVER (PARTITION BY {', '.join('_s.' + quote(n) for n in names)} ORDER BY {order}) = 1"
+    return _insert(merge, chosen)
 
 
 def _replace(merge: Merge) -> str:
     emptied = f"DELETE FROM {merge.table} WHERE TRUE;\nSET deleted = @@row_count;"
     if merge.staged is None:
         return emptied
-    return f"{emptied}\n{_insert(merge, 'replace', pruned=False)};\nSET inserted = @@row_count;"
+    return f"{emptied}\n{_snapshot(merge)};\nSET inserted = @@row_count;"
+
+
+def _snapshot(merge: Merge) -> str:
+    """Add the staged rows, of each key the newest: a list that moved while it was read may show a record twice."""
+    every = f"SELECT _s.* FROM {merge.source} AS _s"
+    return _insert(merge, newest(merge, "TRUE", merge.target.key, _by(merge.target)) if merge.target.key else every)
 
 
 def _rebuild(merge: Merge) -> str:
@@ -148,16 +166,9 @@ WHEN MATCHED AND {_not_older(target)} THEN UPDATE SET {", ".join(f"{quote(n)} = 
 WHEN NOT MATCHED THEN INSERT ({listed(list(inserted))}) VALUES ({", ".join(inserted.values())})"""
 
 
-def _insert(merge: Merge, action: str, *, pruned: bool) -> str:
-    """The staged rows; with a key each version once, and when appending only those that are not there yet."""
-    written, names = _written(merge), _versioned(merge.target)
-    chosen = f"SELECT _s.* FROM {merge.source} AS _s WHERE TRUE"
-    if names:
-        if action == "append":
-            there = " AND ".join(same(merge.target, name) for name in names)
-            chosen += f" AND NOT EXISTS (SELECT 1 FROM {merge.table} AS _t WHERE {there}{pruning(merge, pruned=pruned)})"
-        order = f"_s.{EXTRACTED_AT}, TO_JSON_STRING(_s)"
-        chosen += f" QUALIFY ROW_NUMBER() OVER (PARTITION BY {', '.join('_s.' + quote(n) for n in names)} ORDER BY {order}) = 1"
+def _insert(merge: Merge, chosen: str) -> str:
+    """Add the staged rows that `chosen` selects."""
+    written = _written(merge)
     values = ", ".join(value(merge, name, tombstones=True) for name in written)
     return f"INSERT INTO {merge.table} ({listed(written)}) SELECT {values} FROM ({chosen}) AS _s"
 

@@ -114,24 +114,29 @@ def _mark_deleted(con: duckdb.DuckDBPyConnection, target: Target) -> int:
 
 def append(con: duckdb.DuckDBPyConnection, target: Target) -> Changes:
     """Add the staged rows; with a key, only those whose key and version are not there yet, each once."""
-    written = _written(con, target)
     chosen = f"SELECT * FROM {STAGED} s"
     if target.key:
         identity = [*target.key, *([target.version] if target.version and target.version not in target.key else [])]
         same = " AND ".join(f"t.{quote(name)} IS NOT DISTINCT FROM s.{quote(name)}" for name in identity)
         chosen += f" WHERE NOT EXISTS (SELECT 1 FROM {qualified(con, target)} t WHERE {same})"
         chosen += f" QUALIFY row_number() OVER (PARTITION BY {listed(identity)} ORDER BY {ARRIVAL}) = 1"
+    return Changes(inserted=_add(con, target, chosen))
+
+
+def _add(con: duckdb.DuckDBPyConnection, target: Target, chosen: str) -> int:
+    """Insert the staged rows that `chosen` selects; how many they are."""
+    written = _written(con, target)
     values = ", ".join(_value(name, target) for name in written)
     into = f"INSERT INTO {qualified(con, target)} ({listed(written)})"
     found = first(con, f"{into} SELECT {values} FROM ({chosen}) s ORDER BY {ARRIVAL}")
-    return Changes(inserted=found[0] if found else 0)
+    return found[0] if found else 0
 
 
 def replace_all(con: duckdb.DuckDBPyConnection, target: Target) -> Changes:
-    """Put the staged rows in place of the table's."""
+    """Put the staged rows in place of the table's, of each key the newest: a list that moved may show a record twice."""
     gone = first(con, f"DELETE FROM {qualified(con, target)}")
-    keyless = append(con, target)
-    return Changes(inserted=keyless.inserted, deleted=gone[0] if gone else 0)
+    of_key = f" QUALIFY {newest(target.key, (target.version,) if target.version else ())}" if target.key else ""
+    return Changes(inserted=_add(con, target, f"SELECT * FROM {STAGED}{of_key}"), deleted=gone[0] if gone else 0)
 
 
 def rebuild(con: duckdb.DuckDBPyConnection, target: Target) -> Changes:

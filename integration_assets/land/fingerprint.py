@@ -169,10 +169,11 @@ def _must_be(target: Target) -> str:
     """The rows that the table must have, of those loaded."""
     quoted = ['"' + name.replace('"', '""') + '"' for name in target.key]
     moment = ['"' + (place(target) or "").replace('"', '""') + '"'] if place(target) else []
-    if target.disposition == "merge":
+    if target.key and target.disposition in {"merge", "replace"}:
         order = ", ".join(f"{name} DESC NULLS LAST" for name in [*moment, EXTRACTED_AT, ARRIVAL])
         newest = f"row_number() OVER (PARTITION BY {', '.join(quoted)} ORDER BY {order}) = 1"
-        return f"SELECT *, {DELETED} IS TRUE AS {GONE} FROM {_ROWS} QUALIFY {newest}"
+        gone = f"{DELETED} IS TRUE" if target.disposition == "merge" else "FALSE"
+        return f"SELECT *, {gone} AS {GONE} FROM {_ROWS} QUALIFY {newest}"
     if not target.key:
         return f"SELECT *, FALSE AS {GONE} FROM {_ROWS}"
     live = f" WHERE {DELETED} IS NOT TRUE" if target.disposition == "history" else ""

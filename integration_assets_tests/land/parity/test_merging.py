@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from integration_assets.errors import WarehouseError
+from integration_assets.land.fingerprint import lake_fingerprint
 from integration_assets.land.warehouse import Target
 from integration_assets_tests.land.helpers import CONTRACT, SCHEMA, day, days, land, row
 from integration_assets_tests.land.parity.conftest import Pair, bigquery_in_soak, pairs_with
@@ -162,6 +163,17 @@ def test_replace_takes_the_newest_snapshot_whole(pair: Pair) -> None:
     land(table, [], None, content_hash="6")
     emptied = pair.warehouse.merge(target, table, "run")
     assert (emptied.deleted, emptied.rows_total) == (1, 0)
+
+
+@bigquery_in_soak
+def test_a_snapshot_that_shows_a_record_twice_has_it_once(pair: Pair) -> None:
+    """A list that moved while it was read shows a record twice: the newest version is in the table, and the lake says so too."""
+    target = replace(PLAIN, disposition="replace")
+    land(pair.table(), [row("a", 2, 2), row("b", 1, 1), row("a", 1, 1)], None, content_hash="1", started=day(100))
+    assert pair.warehouse.merge(target, pair.table(), "run").inserted == 2
+    assert pair.state(target, "n") == {"a": (2,), "b": (1,)}
+    assert pair.warehouse.doubled_keys(target) == 0
+    assert pair.warehouse.fingerprint(target) == lake_fingerprint(target, pair.table())
 
 
 @bigquery_in_soak
