@@ -172,7 +172,7 @@ def test_a_closed_history_that_is_whole_is_never_old() -> None:
 
 
 def test_limits_follow_the_schedule() -> None:
-    """Without limits of its own a stream may miss one tick by half a tick; a frontier is given the partition that is open."""
+    """Without limits of its own a stream may miss one tick by half a tick; a frontier has the open partition and an idle hour more."""
     shop = source()
     assert pull_limits(shop, shop.stream("countries")) == Freshness(
         warn_after=timedelta(hours=36), fail_after=timedelta(hours=60)
@@ -181,7 +181,7 @@ def test_limits_follow_the_schedule() -> None:
     orders, returns = (frontier_limits(shop, shop.stream(name)) for name in ("orders", "returns"))
     assert orders is not None
     assert returns is not None
-    assert (orders.warn_after, returns.warn_after) == (timedelta(hours=60), timedelta(hours=60))
+    assert (orders.warn_after, returns.warn_after) == (timedelta(hours=61), timedelta(hours=61))
     assert pull_limits(source(schedule=None), shop.stream("orders")) is None
     assert longest_gap("0 2 * * 1-5", "Europe/Berlin") == timedelta(days=3)
     assert longest_gap("*/15 * * * *", "UTC") == timedelta(minutes=15)
