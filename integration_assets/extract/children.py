@@ -174,7 +174,7 @@ class Fan:
         table = batch.table
         for place, column in enumerate(self._schema):
             if column.name in self._parent.columns:
-                table = table.add_column(place, column, above.column(self._parent.columns[column.name]))
+                table = table.add_column(place, column, above.column(self._parent.columns[column.name]).cast(column.type))
         return replace(batch, table=table)
 
     def _from(self, one: _Asked, reject: Reject) -> Reject:

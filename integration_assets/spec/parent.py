@@ -30,8 +30,8 @@ class Parent(Spec):
     """The stream that is read first, and whose records are asked for their children one by one.
 
     stream  : its name, in the same source.
-    keys    : placeholder to the parent's column: `{order_id}` in the child's path, params or headers becomes its value. A parent
-              without that value is not asked.
+    keys    : placeholder to the parent's column: `{order_id}` in the child's path or params becomes its value. A parent without
+              that value is not asked.
     columns : the child's column to the parent's column that each of its rows gets; the parent's key and cursor are among them.
     gone_threshold : the share of a slice's parents that may be gone (404 or 410) before the slice is refused whole, since the
               path may be wrong; ten are always tolerated.
@@ -54,19 +54,13 @@ def for_parent(stream: Stream, values: Mapping[str, str | int]) -> Stream | None
     if any(str(values[name]) in _STEPS for name in in_path):
         return None
 
-    def named(value: str | float, *, quoted: bool = False) -> str | float:
-        if isinstance(value, str):
-            for name, own in values.items():
-                value = value.replace(f"{{{name}}}", quote(str(own), safe="") if quoted else str(own))
-        return value
+    # In one pass: a value may look like a placeholder itself.
+    def named(text: str) -> str:
+        return _PLACEHOLDER.sub(lambda found: str(values.get(found[1], found[0])), text)
 
-    return stream.model_copy(
-        update={
-            "path": named(stream.path, quoted=True),
-            "params": {name: named(value) for name, value in stream.params.items()},
-            "headers": {name: named(value) for name, value in stream.headers.items()},
-        }
-    )
+    path = _PLACEHOLDER.sub(lambda found: quote(str(values[found[1]]), safe=""), stream.path)
+    params = {name: named(value) if isinstance(value, str) else value for name, value in stream.params.items()}
+    return stream.model_copy(update={"path": path, "params": params})
 
 
 def parents_first(streams: Iterable[Stream]) -> tuple[Stream, ...]:
@@ -128,12 +122,12 @@ def check_parent_stream(stream: Stream) -> None:
 
 
 def _check_placeholders(stream: Stream, parent: Parent) -> None:
-    asked = [stream.path, *map(str, stream.params.values()), *stream.headers.values()]
+    asked = [stream.path, *map(str, stream.params.values())]
     named = {name for text in asked for name in _PLACEHOLDER.findall(text)}
     for name in parent.keys:
         if name not in named:
             what = f"nothing that the API is asked names {{{name}}}"
-            raise _wrong(stream, "parent.keys", what, f"Write {{{name}}} into path, params or headers.")
+            raise _wrong(stream, "parent.keys", what, f"Write {{{name}}} into path or params.")
     for name in _PLACEHOLDER.findall(stream.path):
         if name not in parent.keys:
             remedy = f"Say in parent.keys which column {{{name}}} is."

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-import pytest
+from typing import Any
 
+import pytest
+from rich.console import Console
+
+from integration_assets.cli.ranges import asked
+from integration_assets.cli.run import run_sync
 from integration_assets.errors import ResponseError, SpecError, UpstreamUnavailableError
 from integration_assets.replay import check_replayable
-from integration_assets.spec import Slice
+from integration_assets.settings import Settings
+from integration_assets.spec import Parent, Slice
+from integration_assets.spec.parent import for_parent
 from integration_assets.sync import sync
-from integration_assets_tests.fanout.orders import Api, at, by_day
+from integration_assets_tests.fanout.orders import Api, at, by_day, items, orders
 
 
 def test_children_follow_their_parents_through_changes(api: Api) -> None:
@@ -161,3 +168,37 @@ def test_a_dry_run_asks_one_parent(api: Api) -> None:
         (receipt,) = sync(feed, "run", now=at(10), dry_run=True)
         assert (receipt.fetched, feed.table.exists()) == (2, False)
     assert api.asked == ["a"]
+
+
+def test_a_value_that_looks_like_a_placeholder_is_a_value(api: Api) -> None:
+    """Keys go into params as they are, whatever they hold; one that would be a step in a path is told of and not asked."""
+    made = for_parent(
+        items(path="/items/{a}", params={"of": "{b}-{a}", "x": "{c}"}, **_asked_by("a", "b")), {"a": "{b}/", "b": "{a}"}
+    )
+    assert made is not None
+    assert (made.path, made.params) == ("/items/%7Bb%7D%2F", {"of": "{a}-{b}/", "x": "{c}"})
+    api.put("..", 1, 5)
+    api.put("good", 2, 6)
+    (receipt,) = api.both(10)
+    assert api.rows() == {("good", 0, 6)}
+    assert receipt.warnings == ("1 of orders cannot stand in a path and were not asked: order_id=..",)
+
+
+def test_the_command_line_pulls_parents_first(api: Api) -> None:
+    """One sync of a source pulls parents and then their children, in whatever order the spec has them; a range as well."""
+    api.streams = (items(), orders())
+    api.put("a", 1, 5)
+    settings, out = Settings.from_environ(api.environ), Console(record=True, width=100)
+    run_sync(api.source, asked(api.source, api.streams, None, None, None), settings, out, run_id="one", dry_run=False)
+    assert api.rows() == api.truth()
+    api.put("b", 2, 6)
+    ranged = asked(api.source, api.streams, "2024-03-01", "2024-03-02", None)
+    run_sync(api.source, ranged, settings, out, run_id="two", dry_run=False)
+    assert api.rows() == api.truth()
+    text = out.export_text()
+    assert text.index("shop.orders: committed") < text.index("shop.items: committed")
+
+
+def _asked_by(*names: str) -> dict[str, Any]:
+    columns = {"order_id": "id", "order_changed_at": "changed_at"}
+    return {"parent": Parent(stream="orders", keys=dict.fromkeys(names, "id"), columns=columns)}
