@@ -28,7 +28,7 @@ from integration_assets.extract.quoting import quoted
 from integration_assets.extract.sprawl import sprawls
 from integration_assets.extract.values import RECORD, kind
 from integration_assets.spec.paths import Path, parse_path
-from integration_assets.spec.records import Batch, Drift, Reject, chain, check_rejects, combine
+from integration_assets.spec.records import MOST_REJECTS, Batch, Drift, Reject, chain, check_rejects, combine
 
 _BOM = b"\xef\xbb\xbf"
 _Raw = msgspec.Raw
@@ -242,9 +242,9 @@ class JsonReader:
         if self._shape is None:
             return strict_page(self._plan, records)
         odd = self._misfits.among(records)
-        fitting = sorted(set(range(len(records))).difference(odd))
-        if len(odd) > len(fitting):
+        if 2 * len(odd) > len(records) or len(odd) > MOST_REJECTS:
             return strict_page(self._plan, records)
+        fitting = sorted(set(range(len(records))).difference(odd))
         others, differences = strict_page(self._plan, [records[position] for position in odd])
         fitted = None if others.table.num_rows else self._fitting(records, fitting)
         if fitted is None:

@@ -17,6 +17,7 @@ import pyarrow as pa
 from integration_assets.extract.columns import from_strings, read_type
 from integration_assets.extract.plan import Plan, Planned
 from integration_assets.extract.values import Mismatch
+from integration_assets.spec.records import MOST_REJECTS
 
 _INT64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
@@ -48,7 +49,7 @@ class Misfits:
         self._decoder = msgspec.json.Decoder(_object(root))
 
     def among(self, records: Sequence[Any]) -> list[int]:
-        """The positions of records that may not fit, ascending."""
+        """The positions of records that may not fit, ascending; of the first ones only, when they are more than may be rejected."""
         found: set[int] = set()
         decoded: list[Any] = []
         for position, record in enumerate(records):
@@ -57,6 +58,8 @@ class Misfits:
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OverflowError):
                 decoded.append(None)
                 found.add(position)
+                if len(found) > MOST_REJECTS:
+                    return sorted(found)
         for column, names in self._spoken:
             texts = [_look(record, names) for record in decoded]
             if from_strings(pa.array(texts, pa.string()), column.type, column.format) is None:
