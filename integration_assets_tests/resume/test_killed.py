@@ -14,7 +14,7 @@ AGAIN = 60
 
 @pytest.mark.parametrize("form", FORMS)
 def test_a_killed_run_is_gone_on_with(form: str, tmp_path: Path) -> None:
-    """Killed at page 900 of 1,000, a slice is finished with no more pages asked for again than are configured; all rows once."""
+    """Killed at page 270 of 300, a slice is finished with no more pages asked for again than are configured; all rows once."""
     with Upstream(300, tmp_path).served() as upstream:
         pull = upstream.job(form)
         killed_at(upstream, pull, 270)
