@@ -49,7 +49,7 @@ class Misfits:
         self._decoder = msgspec.json.Decoder(_object(root))
 
     def among(self, records: Sequence[Any]) -> list[int]:
-        """The positions of records that may not fit, ascending; of the first ones only, when they are more than may be rejected."""
+        """The positions of records that may not fit, ascending; only the first of more than may be rejected."""
         found: set[int] = set()
         decoded: list[Any] = []
         for position, record in enumerate(records):
