@@ -76,9 +76,7 @@ def ledger_source(url: str, *, mended: bool = False) -> Source:
         tombstone=Tombstone(path="gone"),
         reject_threshold=0.5,
     )
-    limits = Limits(
-        attempts=4, wait_initial=0, wait_max=0.01, breaker=None, pool_timeout=30
-    )
+    limits = Limits(attempts=4, wait_initial=0, wait_max=0.01, breaker=None, pool_timeout=30)
     return Source(
         name="ledger", base_url=url, auth=Bearer(secret="LEDGER_KEY"), streams=(stream,), limits=limits, clock_path="/clock"
     )
