@@ -91,10 +91,11 @@ class SpecError(IntegrationError):
 class TransientError(IntegrationError):
     """One request failed in a way that usually passes; the client retries it.
 
-    `retry_after` is what the API asked for, in seconds, or None.
+    `retry_after` is what the API asked for, in seconds, or None; `unanswered`, that no answer came at all.
     """
 
     retry_after: float | None = None
+    unanswered: bool = False
 
 
 class RescheduleError(IntegrationError):

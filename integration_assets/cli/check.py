@@ -54,9 +54,8 @@ def _range_to_ask(feed: Feed) -> Slice:
 def _no_answer(error: IntegrationError) -> bool:
     """Whether the host itself is out of reach: then every other stream would only say so again."""
     failed = error.__cause__
-    # A status is an error of its own; one that has a cause is a connection that failed.
     return isinstance(error, UnknownHostError) or (
-        isinstance(error, UpstreamUnavailableError) and isinstance(failed, TransientError) and failed.__cause__ is not None
+        isinstance(error, UpstreamUnavailableError) and isinstance(failed, TransientError) and failed.unanswered
     )
 
 

@@ -142,7 +142,9 @@ def connection_error(error: httpx.TransportError, method: str, url: httpx.URL, c
         )
     if any(isinstance(cause, socket.gaierror) for cause in causes):
         return NameLookupError(f"the host name {url.host} does not resolve: {reason}")
-    return TransientError(f"{method} {url.path} got no answer from {url.host}: {_kind(error)} ({reason})")
+    transient = TransientError(f"{method} {url.path} got no answer from {url.host}: {_kind(error)} ({reason})")
+    transient.unanswered = True
+    return transient
 
 
 def _kind(error: httpx.TransportError) -> str:

@@ -172,7 +172,7 @@ def test_a_closed_history_that_is_whole_is_never_old() -> None:
 
 
 def test_limits_follow_the_schedule() -> None:
-    """Without limits of its own a stream may miss one tick by half a tick; a frontier has its open partition and an idle hour more."""
+    """Without limits of its own a stream may miss one tick by half a tick; a frontier is given more."""
     shop = source()
     assert pull_limits(shop, shop.stream("countries")) == Freshness(
         warn_after=timedelta(hours=36), fail_after=timedelta(hours=60)
