@@ -16,26 +16,21 @@ import pyarrow as pa
 
 from integration_assets import __version__
 from integration_assets.each_tenant import Failures, check_axis, tenants_of
-from integration_assets.errors import IntegrationError, LakeError, RescheduleError, SliceTakenError, SpecError, SweepRefusedError
-from integration_assets.extract.client import SourceClient
-from integration_assets.extract.keys import KeyReading
-from integration_assets.ingest import Feed, batches, schema_of, valueless
+from integration_assets.errors import IntegrationError, LakeError, RescheduleError, SliceTakenError, SweepRefusedError
+from integration_assets.ingest import Feed, schema_of
+from integration_assets.key_list import READINGS, KeyList, read_list
 from integration_assets.land.lake import LakeFile, VersionsGoneError
 from integration_assets.land.state import LakeState
 from integration_assets.land.sweeping import Differences, Lists, Stamp, list_schema, revivals, swept_schema, tombstones
 from integration_assets.land.writer import Writer
 from integration_assets.spec.cursor import Slice, watermark
-from integration_assets.spec.paging import Offset, PageNumber
 from integration_assets.spec.receipt import SWEPT, Receipt
 from integration_assets.spec.sweep import Sweep, SweepReceipt, keys_of
 from integration_assets.spec.tenants import tenant_value
 from integration_assets.stores import Stores
 from integration_assets.sync import merge, target
-from integration_assets.transform.masking import Masking
 
 _TRIES = 10
-_READINGS = 3
-"""How often a list is read that moves while it is."""
 EXAMPLES = 50
 """Rows that a sweep shows of those it deletes, or would delete."""
 
@@ -66,21 +61,8 @@ class _Task:
 
     @property
     def sweep(self) -> Sweep:
-        keys_of(self.feed.stream)
-        assert self.feed.stream.sweep is not None  # noqa: S101 - keys_of refuses a stream without
+        assert self.feed.stream.sweep is not None  # noqa: S101 - looked at before any is made
         return self.feed.stream.sweep
-
-
-@dataclass
-class _List:
-    """The API's list as it was read: staged files, and what speaks against its being whole."""
-
-    files: list[LakeFile] = field(default_factory=list)
-    pages: int = 0
-    requests: int = 0
-    total: int | None = None
-    moved: bool = False
-    wrong: str | None = None
 
 
 def sweep(
@@ -156,16 +138,16 @@ def _until(feed: Feed) -> datetime | None:
 def _one(task: _Task) -> Swept:
     """Read the list, again if it moved meanwhile, compare, and land what was found."""
     feed = task.feed
-    for left in reversed(range(_READINGS)):
+    for left in reversed(range(READINGS)):
         with feed.table.writer(list_schema(feed.table.schema(), feed.stream.key)) as staged:
-            found = _read_list(task, staged)
+            found = read_list(feed, task.tenant, staged)
             if found.moved and left:
                 continue
             return _settled(task, found)
     raise AssertionError  # the last reading returns or raises
 
 
-def _settled(task: _Task, found: _List) -> Swept:
+def _settled(task: _Task, found: KeyList) -> Swept:
     for _ in range(_TRIES):
         try:
             return _settle(task, found)
@@ -176,50 +158,7 @@ def _settled(task: _Task, found: _List) -> Swept:
     raise RescheduleError("other runs kept landing rows while the list was compared", remedy="Sweep again later.")
 
 
-def _read_list(task: _Task, staged: Writer) -> _List:
-    """Stage the list's keys page by page. Stops at the first thing that speaks against it."""
-    feed, found = task.feed, _List()
-    if not isinstance(feed.client, SourceClient):
-        raise SpecError("files are no list of what there is", field="sweep", remedy="Drop the sweep.")
-    before = feed.client.usage.snapshot()
-    reading = KeyReading(feed.client, feed.source, feed.stream, feed.contract, task.tenant)
-    mask = Masking(tuple(column for column in feed.mask.columns if column.name in feed.stream.key), feed.mask.key)
-    for batch in batches(reading):
-        if batch.rejects:
-            found.wrong = f"a record of the list has no key that can be read: {valueless(batch.rejects[0].reasons[0])}"
-            break
-        if any(batch.table.column(name).null_count for name in feed.stream.key):
-            found.wrong = f"a record of the list has no {' or '.join(feed.stream.key)}"
-            break
-        staged.write(mask(batch.table))
-    staged.write_no_rows()
-    found.files = [LakeFile(0, file.path, file.rows) for file in staged.finish()]
-    found.pages, found.total = reading.pages, reading.total
-    found.requests = feed.client.usage.minus(before).requests
-    found.moved = found.wrong is None and bool(reading.moved or reading.recounted)
-    found.wrong = found.wrong or (_told(reading) if found.moved else _unproved(task, reading))
-    return found
-
-
-def _told(reading: KeyReading) -> str:
-    """How a list moved, the last time that it was read."""
-    said = [reading.recounted, *reading.warnings] if reading.recounted else reading.warnings
-    return f"it moved while it was read, {_READINGS} times: {'; '.join(said)}"
-
-
-def _unproved(task: _Task, reading: KeyReading) -> str | None:
-    """Why a list that was read to its end, and did not move, may yet lack keys."""
-    if reading.total is not None:
-        return None
-    paging = keys_of(task.feed.stream).paging
-    if task.sweep.counts_in(paging):
-        return f"the API does not count its records at {task.sweep.counts_in(paging)}"
-    if isinstance(paging, PageNumber) or (isinstance(paging, Offset) and not paging.overlap):
-        return "it is read by number, which skips records when others go, and the API does not count them"
-    return None
-
-
-def _settle(task: _Task, found: _List) -> Swept:
+def _settle(task: _Task, found: KeyList) -> Swept:
     """Compare the list with the table as both are now; land what differs, if that is as it may be."""
     feed, stream = task.feed, task.feed.stream
     base = feed.table.state()
@@ -255,7 +194,7 @@ def _whose(feed: Feed, tenant: str | None) -> tuple[str, str | int] | None:
     return column, tenant_value(tenant, feed.contract.column(column).type)
 
 
-def _account(task: _Task, found: _List, seen: Differences) -> SweepReceipt:
+def _account(task: _Task, found: KeyList, seen: Differences) -> SweepReceipt:
     """What was seen, and whether anything may be deleted for it."""
     threshold = task.sweep.threshold if task.threshold is None else task.threshold
     receipt = SweepReceipt(
