@@ -236,7 +236,8 @@ class Keeper:
             elif count.pages > self._kept_pages:
                 self._note(count, reading, writer)
         except IntegrationError as failed:
-            error.what = f"{error.what.rstrip('.')}; what was read of the slice could not be kept: {failed.what}"
+            if failed is not error:
+                error.what = f"{error.what.rstrip('.')}; what was read of the slice could not be kept: {failed.what}"
             return
         if self._kept_pages:
             kept = f"{self._kept_pages:,} pages of the slice are kept, and the next run goes on after them"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from types import TracebackType
@@ -61,6 +61,7 @@ class Writer:
         self._files: list[DataFile] = []
         self._shared: set[str] = set()
         self._kept = False
+        self._failed: IntegrationError | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -103,7 +104,12 @@ class Writer:
         self._shared.update(file.path for file in files)
 
     def seal(self) -> tuple[DataFile, ...]:
-        """As `finish`; from now on these files are others' too, who go on from them, and none of them is deleted here."""
+        """As `finish`; from now on these files are others' too, who go on from them, and none of them is deleted here.
+
+        Raises the error with which writing failed before: rows are missing from such files.
+        """
+        if self._failed is not None:
+            raise self._failed
         files = self.finish()
         self._shared.update(file.path for file in files)
         return files
@@ -150,11 +156,21 @@ class Writer:
         table = pa.concat_tables(self._waiting)
         self._waiting.clear()
         self._rows = self._bytes = 0
-        with self._store.guard("write"):
+        with self._writing():
             _, sink, parquet, _ = self._open or self._open_file(table)
             parquet.write_table(table, row_group_size=ROW_GROUP_ROWS)
         if sink.tell() >= FILE_BYTES:
             self._close_file()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Remember that writing failed: what was to be written is gone then."""
+        try:
+            with self._store.guard("write"):
+                yield
+        except IntegrationError as error:
+            self._failed = error
+            raise
 
     def _open_file(self, first: pa.Table) -> tuple[str, pa.NativeFile, pq.ParquetWriter, list[Any]]:
         path = f"part-{self._name}-{len(self._started):05d}.zstd.parquet"
@@ -176,7 +192,7 @@ class Writer:
         if not self._open:
             return
         path, sink, parquet, footers = self._open
-        with self._store.guard("write"):
+        with self._writing():
             parquet.close()
             size = sink.tell()
             sink.close()
