@@ -20,7 +20,7 @@ from integration_assets.spec import Partitions
 from integration_assets_tests.orchestrate.shop import source
 
 ROOT = Path(__file__).parents[2]
-HEAVY = ("pandas", "pandera", "pyarrow", "duckdb", "deltalake", "httpx")
+HEAVY = ("pandas", "numpy", "pandera", "pyarrow", "duckdb", "deltalake", "httpx", "google.cloud", "google.api_core", "psycopg2")
 
 
 def test_loading_imports_nothing_heavy_and_needs_no_secret() -> None:
