@@ -18,7 +18,8 @@ ROOT = Path(__file__).parents[1]
 EACH = 10
 COLUMNS = {
     "id": "string", "updated_at": "timestamp", "created_at": "timestamp", "status": "string", "amount": "int64",
-    "price": "float64", "name": "string", "city": "string", "country": "string", "count": "int64", "active": "boolean", "note": "string",
+    "price": "float64", "name": "string", "city": "string", "country": "string", "count": "int64", "active": "boolean",
+    "note": "string",
 }  # fmt: skip
 CHILD = """
 import json, resource, sys
