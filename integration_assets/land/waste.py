@@ -61,13 +61,15 @@ def find_waste(store: Store, before: datetime, wanted: Collection[str] = ()) -> 
     kept = {*wanted, *files_kept(Checkpoints(store))}
     table = store.open()
     half = [Waste(file.path, file.bytes, "half-written") for file in found if _half(file.path)]
-    replaced = None if table is None else _replaced_since(store, table.version(), before)
-    if table is None or replaced is None:
+    if table is None:
         return half
-    needed = {row["path"] for row in reading.active(table)} | kept | replaced
-    return half + [
-        Waste(file.path, file.bytes, "unreferenced") for file in found if not _half(file.path) and file.path not in needed
-    ]
+    needed = {row["path"] for row in reading.active(table)} | kept
+    left = [file for file in found if not _half(file.path) and file.path not in needed]
+    # The log is read only where something is left to be told of: it has an entry a commit.
+    replaced = _replaced_since(store, table.version(), before) if left else set()
+    if replaced is None:
+        return half
+    return half + [Waste(file.path, file.bytes, "unreferenced") for file in left if file.path not in replaced]
 
 
 def delete_waste(store: Store, waste: Iterable[Waste]) -> None:
