@@ -112,7 +112,7 @@ def check_parent_stream(stream: Stream) -> None:
     if cursor.field not in parent.columns:
         what = f"the cursor {cursor.field!r} is not copied from the parent"
         raise _wrong(stream, "parent.columns", what, f"Write {cursor.field!r}: <the parent's cursor field>.")
-    for setting, given in (("tenants", stream.tenants), ("files", stream.files), ("candidate", stream.candidate)):
+    for setting, given in (("tenants", stream.tenants), ("files", stream.files)):
         if given is not None:
             raise _wrong(stream, setting, f"a stream with a parent has no {setting}", "Leave one of them out.")
     for setting, one in (("probe", stream.probe), ("sweep", stream.sweep)):
