@@ -8,40 +8,21 @@ from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any, Literal
 
-import pandera.pandas as pandera
-
 from integration_assets.errors import IntegrationError
 from integration_assets.ingest import Feed
 from integration_assets.land.quarantine import Where
 from integration_assets.replay import replay
 from integration_assets.settings import Settings
 from integration_assets.spec import Bearer, Cursor, Json, Limits, Partitions, Slice, Source, Stream, Tombstone
-from integration_assets.spec.contract import Int64, Timestamp, column
 from integration_assets.spec.paging import Token
 from integration_assets.spec.receipt import Receipt
 from integration_assets.stores import Stores
 from integration_assets.sync import merge, open_feeds, sync
 from integration_assets_tests.campaign.upstream import ORIGIN, PAGE
 
-HERE = "integration_assets_tests.campaign.work"
+CONTRACTS = "integration_assets_tests.campaign.contracts"
 Mode = Literal["full", "delta", "backfill", "replay"]
 MODES: tuple[Mode, ...] = ("full", "delta", "backfill", "replay")
-
-
-class Entry(pandera.DataFrameModel):
-    """An entry of the ledger."""
-
-    id: Int64 = column(nullable=False)
-    amount: Int64 = column(nullable=False, ge=0)
-    changed_at: Timestamp = column(nullable=False)
-
-
-class Mended(pandera.DataFrameModel):
-    """The same after someone saw that debts are entries too."""
-
-    id: Int64 = column(nullable=False)
-    amount: Int64 = column(nullable=False, ge=-10_000)
-    changed_at: Timestamp = column(nullable=False)
 
 
 @dataclass(frozen=True)
@@ -67,7 +48,7 @@ def ledger_source(url: str, *, mended: bool = False) -> Source:
     stream = Stream(
         name="entries",
         path="/entries",
-        contract=f"{HERE}:{'Mended' if mended else 'Entry'}",
+        contract=f"{CONTRACTS}:{'Mended' if mended else 'Entry'}",
         key=("id",),
         format=Json(records="data"),
         paging=Token(path="next", param="page", size=PAGE),
