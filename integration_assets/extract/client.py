@@ -21,6 +21,7 @@ import msgspec
 from integration_assets import __version__
 from integration_assets.errors import (
     AccessDeniedError,
+    HumanNeededError,
     IntegrationError,
     RescheduleError,
     ResponseError,
@@ -90,15 +91,20 @@ class SourceClient:
             raise error.at(self.source.name) from None
         self._limiter = self._share()
         limits = self.source.limits
-        self._discreet = Discreet(self.credential)
-        _LOG.addFilter(self._discreet)
-        wire = bounded(
-            httpx.HTTPTransport(
-                http2=True,
-                limits=httpx.Limits(max_connections=limits.max_connections, max_keepalive_connections=limits.max_connections),
-                proxy=_proxy(self._base),
+        try:
+            wire = bounded(
+                httpx.HTTPTransport(
+                    http2=True,
+                    limits=httpx.Limits(max_connections=limits.max_connections, max_keepalive_connections=limits.max_connections),
+                    proxy=_proxy(self._base),
+                )
             )
-        )
+        except OSError as error:
+            raise HumanNeededError(
+                f"the certificates to trust cannot be read: {error}",
+                source=self.source.name,
+                remedy="Check SSL_CERT_FILE and SSL_CERT_DIR.",
+            ) from None
         self._http = httpx.Client(
             transport=CredentialTransport(wire, self._home, self.credential),
             headers={
@@ -108,6 +114,8 @@ class SourceClient:
             },
             follow_redirects=False,
         )
+        self._discreet = Discreet(self.credential)
+        _LOG.addFilter(self._discreet)
         return self
 
     def __exit__(self, *_: object) -> None:

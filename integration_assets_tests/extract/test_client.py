@@ -468,3 +468,10 @@ def test_untrusted_certificate_needs_a_human(tmp_path: Path) -> None:
     ):
         client.get("/things")
     assert waits == []
+
+
+def test_certificates_that_cannot_be_read_are_said_to_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wrong SSL_CERT_FILE is named before anything is asked."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
+    with pytest.raises(HumanNeededError, match="SSL_CERT_FILE"), SourceClient(source("https://x.example"), secret):
+        pass
