@@ -44,7 +44,7 @@ class Task:
 
 
 def ledger_source(url: str, *, mended: bool = False) -> Source:
-    """The ledger: one stream by time, in daily partitions, with a lookback and pages that follow a token."""
+    """The ledger: one stream by time, in daily partitions, with a lookback and pages that follow a token, each noted."""
     stream = Stream(
         name="entries",
         path="/entries",
@@ -57,7 +57,9 @@ def ledger_source(url: str, *, mended: bool = False) -> Source:
         tombstone=Tombstone(path="gone"),
         reject_threshold=0.5,
     )
-    limits = Limits(attempts=4, wait_initial=0, wait_max=0.01, breaker=None, pool_timeout=30)
+    limits = Limits(
+        attempts=4, wait_initial=0, wait_max=0.01, breaker=None, pool_timeout=30, checkpoint_pages=1, checkpoint_seconds=0
+    )
     return Source(
         name="ledger", base_url=url, auth=Bearer(secret="LEDGER_KEY"), streams=(stream,), limits=limits, clock_path="/clock"
     )
