@@ -14,11 +14,13 @@ from integration_assets.errors import IntegrationError
 T = TypeVar("T")
 _LOOK = 0.5
 """Seconds between two looks whether to stop; what is awaited wakes up at once."""
+_GLANCE = 0.01
+"""The same where nothing wakes up who waits."""
 _PATIENCE = 30.0
 """Seconds that a run which ends early gives the works under way to notice."""
 
 
-def in_order(works: Iterable[Iterable[T]], at_once: int, stopped: Event) -> Generator[T, None, None]:
+def in_order(works: Iterable[Iterable[T]], at_once: int, stopped: Event, begun: Event | None = None) -> Generator[T, None, None]:
     """The results of `works`, those of each as they come, in the order of the works; up to `at_once` are done at a time.
 
     A work begins when a thread is free for it. After the first error no other begins; those under way go on to their end, and
@@ -27,6 +29,7 @@ def in_order(works: Iterable[Iterable[T]], at_once: int, stopped: Event) -> Gene
 
     works   : taken from by one thread at a time; what is done with one of them runs in one thread.
     stopped : set when the results are not wanted any more (an interrupt, a generator that is closed); a work should end then.
+    begun   : the first work goes alone until it sets this, or ends: what is wrong for all of them is then met once.
     """
     if at_once <= 1:
         for work in works:
@@ -36,7 +39,10 @@ def in_order(works: Iterable[Iterable[T]], at_once: int, stopped: Event) -> Gene
     threads = [Thread(target=crew.work, args=(at_once,), name=f"slices-{number}") for number in range(at_once)]
     try:
         try:
-            for thread in threads:
+            threads[0].start()
+            if begun is not None:
+                crew.wait_for(begun)
+            for thread in threads[1:]:
                 thread.start()
             yield from crew.results()
         except GeneratorExit:
@@ -94,6 +100,13 @@ class _Crew(Generic[T]):
                 self._left += 1
                 self._all_left = self._left == hands
                 self._changed.notify_all()
+
+    def wait_for(self, begun: Event) -> None:
+        """Wait until the first work set `begun`, has ended or has a result, or there is none."""
+        while not (begun.wait(_GLANCE) or self._over or self._left):
+            with self._changed:
+                if self._works and (self._works[0].ended or self._works[0].results):
+                    return
 
     def results(self) -> Iterator[T]:
         """The results in order; `errors` has those of works that are behind."""

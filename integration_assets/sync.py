@@ -160,7 +160,7 @@ def sync(
         order = _Order(run_id, span, now, afresh, dry_run, watch, at_once=most if beside <= 1 else 1)
         mine = side_by_side(feed, beside)
         works = (_of_tenant(mine, order, key, tenant, failures) for tenant, key in ranges if tenant not in failures.errors)
-        yield from in_order(works, beside, mine.lane.stopped)
+        yield from in_order(works, beside, mine.lane.stopped, mine.lane.begun)
         failures.end(chosen)
     except IntegrationError as error:
         raise error.at(feed.source.name, feed.stream.name) from error.__cause__
@@ -237,7 +237,7 @@ def _in_steps(
         for place, step in enumerate(chain(first, coming))
         if not step.empty and not overtaken.is_set()
     )
-    yield from in_order(works, len(first), mine.lane.stopped)
+    yield from in_order(works, len(first), mine.lane.stopped, mine.lane.begun)
 
 
 def _step(
@@ -253,6 +253,7 @@ def _step(
 
     def watch(progress: Progress) -> None:
         feed.lane.check()
+        feed.lane.begun.set()
         order.watch(progress)
 
     for tries in count(1):

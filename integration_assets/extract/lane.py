@@ -14,10 +14,12 @@ class Lane:
 
     share   : how many slices there are at the most; together they hold no more in memory than one alone would.
     stopped : set when the run ends early; who waits for a page then waits no longer.
+    begun   : set when the API has answered one of them.
     """
 
     share: int = 1
     stopped: Event = field(default_factory=Event)
+    begun: Event = field(default_factory=Event)
 
     def part(self, budget: int) -> int:
         """The slice's part of a budget of the whole process."""

@@ -114,7 +114,7 @@ def _named(table: pa.Table, stream: Stream) -> tuple[list[Hashable], list[Hashab
     if not stream.key or not table.num_rows:
         return [], []
     ordered = dict.fromkeys((stream.version_column, stream.cursor.field if stream.cursor else None))
-    named = [name for name in ordered if name in table.column_names]  # a sweep reads keys alone
+    named = [name for name in ordered if name is not None and name in table.column_names]  # a sweep reads keys alone
     versions: list[Hashable] = _together(table, named) if named else [0] * table.num_rows
     gone = _plain(table.column(DELETED))
     if any(gone):

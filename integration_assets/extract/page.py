@@ -11,6 +11,7 @@ from integration_assets.extract.plan import ABSENT
 from integration_assets.spec.paths import Path
 from integration_assets.spec.records import Batch, Drift
 
+
 class BrokenBodyError(TransientError):
     """The body as a whole cannot be read: cut off, or no JSON or XML at all. Worth asking once more, no more than that."""
 

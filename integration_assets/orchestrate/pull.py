@@ -193,7 +193,7 @@ class Step:
         beside = min(slices_at_once(feed), len(wanted))
         mine = side_by_side(feed, beside)
         works = (self._try(mine, part, turns, report, now, beside) for part in turns.coming(wanted))
-        with closing(in_order(works, beside, mine.lane.stopped)) as all_done:
+        with closing(in_order(works, beside, mine.lane.stopped, mine.lane.begun)) as all_done:
             for one in all_done:
                 yield from self._told(feed, one, result=alone)
         turns.end(found)
