@@ -14,8 +14,10 @@ from integration_assets.errors import IntegrationError
 T = TypeVar("T")
 _LOOK = 0.5
 """Seconds between two looks whether to stop; what is awaited wakes up at once."""
+_ALONE = 1.0
+"""Seconds that the first work is alone at the most: one that hangs must not hold up the others."""
 _GLANCE = 0.01
-"""The same where nothing wakes up who waits."""
+"""Seconds between two looks where nothing wakes up who waits."""
 _PATIENCE = 30.0
 """Seconds that a run which ends early gives the works under way to notice."""
 
@@ -29,7 +31,8 @@ def in_order(works: Iterable[Iterable[T]], at_once: int, stopped: Event, begun: 
 
     works   : taken from by one thread at a time; what is done with one of them runs in one thread.
     stopped : set when the results are not wanted any more (an interrupt, a generator that is closed); a work should end then.
-    begun   : the first work goes alone until it sets this, or ends: what is wrong for all of them is then met once.
+    begun   : the first work goes alone until it sets this or ends, for a second at the most: what is wrong for all of them,
+              such as a refused key, is then met once.
     """
     if at_once <= 1:
         for work in works:
@@ -102,8 +105,9 @@ class _Crew(Generic[T]):
                 self._changed.notify_all()
 
     def wait_for(self, begun: Event) -> None:
-        """Wait until the first work set `begun`, has ended or has a result, or there is none."""
-        while not (begun.wait(_GLANCE) or self._over or self._left):
+        """Wait until the first work set `begun`, has ended or has a result, or there is none; not for long."""
+        until = monotonic() + _ALONE
+        while not (begun.wait(_GLANCE) or self._over or self._left or monotonic() > until):
             with self._changed:
                 if self._works and (self._works[0].ended or self._works[0].results):
                     return

@@ -14,6 +14,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from functools import cache
 from importlib.util import find_spec, resolve_name
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -25,8 +26,8 @@ from integration_assets.spec.contract_data import Column, Contract
 
 _FORM = 1
 _LIBRARIES = ("numpy", "pandas", "pandera", "pyarrow", "pydantic")
-"""Another version of these may read a model otherwise; the files within them are not looked at one by one."""
-_MOST_FILES = 500
+"""Another version of these may read a model otherwise."""
+_MOST_FILES = 100
 
 
 def recall(ref: str) -> Contract | None:
@@ -46,7 +47,7 @@ def recall(ref: str) -> Contract | None:
 def remember(ref: str, contract: Contract) -> None:
     """Keep the contract for the next process, where there is a folder to keep it in."""
     place = _place(ref)
-    files = _files(ref)
+    files = _files(_module(ref))
     if place is None or files is None:
         return
     text = json.dumps({"files": [[path, _stamp(path)] for path in files], "contract": _described(contract)})
@@ -94,23 +95,30 @@ def _stamp(path: str) -> list[int]:
     return [found.st_mtime_ns, found.st_size]
 
 
-def _files(ref: str) -> Sequence[str] | None:
-    """The source files that make the contract what it is; None when that cannot be said."""
+@cache
+def _files(module: str | None) -> Sequence[str] | None:
+    """The source files that make the contract what it is; None when they are too many to be looked at each time.
+
+    Code of ours and of the contract's own package is followed; of an installed library its first file stands for all of it.
+    """
     found: dict[str, str] = {}
-    todo = ["integration_assets.spec.contract_model", *_LIBRARIES, *filter(None, [_module(ref)])]
+    own = {"integration_assets", (module or "").partition(".")[0]}
+    todo = ["integration_assets.spec.contract_model", *_LIBRARIES, *filter(None, [module])]
     while todo:
         name = todo.pop()
+        top = name.partition(".")[0]
         # What the contract imports is loaded by now; what is not loaded is a name within a module, or is not for contracts.
         spec = getattr(sys.modules.get(name), "__spec__", None)
-        if name in found or spec is None or not spec.origin or not spec.origin.endswith(".py"):
+        if top in sys.stdlib_module_names or name in found or spec is None or not (spec.origin or "").endswith(".py"):
             continue
-        top = name.partition(".")[0]
-        if top in sys.stdlib_module_names or (top in _LIBRARIES and name != top):
+        installed = top not in own and "site-packages" in spec.origin
+        if installed and name != top:
+            todo.append(top)
             continue
         found[name] = spec.origin
         if len(found) > _MOST_FILES:
             return None
-        if top not in _LIBRARIES:
+        if not installed:
             package = name if spec.submodule_search_locations is not None else name.rpartition(".")[0]
             todo.extend(_imports(Path(spec.origin).read_bytes(), package))
     return sorted(set(found.values()))
