@@ -15,6 +15,7 @@ from pathlib import Path
 
 from benchmarks.measure import PEERS, Run, upstream
 from benchmarks.scenarios import Scenario, growth, measured, scenarios
+from benchmarks.targets import targets
 
 HERE = Path(__file__).parent
 _PEERS = ("dlt", "duckdb", "pyarrow", "pandas")
@@ -25,7 +26,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", type=int, default=200_000, help="records of the history")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--growth", type=int, default=1_000_000, help="the largest size of the growth curve; 0 leaves it out")
+    parser.add_argument("--growth", type=int, default=10_000_000, help="the largest size of the growth curve; 0 leaves it out")
     parser.add_argument("--only", default="", help="only scenarios whose name has this in it")
     parser.add_argument("--write", action="store_true", help="write RESULTS.md and the charts")
     asked = parser.parse_args()
@@ -34,6 +35,7 @@ def main() -> None:
     from benchmarks import report
 
     text = "\n".join(report.table(scenario, runs) for scenario, runs in [*found, *grown])
+    print(targets([*found, *grown]))
     print(text)
     if asked.write:
         _write(text, found, grown)
@@ -69,7 +71,9 @@ def _write(text: str, found: Sequence[tuple[Scenario, Sequence[Run]]], grown: Se
     subprocess.run([str(PEERS), "-m", "benchmarks.charts"], check=True, cwd=HERE.parent, timeout=300)
     head = (HERE / "RESULTS.head.md").read_text(encoding="utf-8").strip()
     pictures = "![Full load](full-load.png)\n\n![Growth](growth.png)\n"
-    page = "\n".join([head, "", report.machine(_peer_versions()), "", pictures, text])
+    notes = (HERE / "RESULTS.notes.md").read_text(encoding="utf-8").strip()
+    machine = report.machine(_peer_versions())
+    page = "\n".join([head, "", machine, "", pictures, targets([*found, *grown]), notes, "", text])
     (HERE / "RESULTS.md").write_text(page, encoding="utf-8")
 
 

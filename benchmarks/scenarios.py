@@ -18,6 +18,7 @@ DLT_BARE = Contender("dlt rest_api, tuned, no cursor", "dlt_rest", ("--tuned", "
 DLT_MERGE = Contender("dlt rest_api, merge to DuckDB, tuned", "dlt_rest", ("--tuned", "--merge"), peer=True)
 DLT_ARROW = Contender("dlt, hand-written Arrow resource", "dlt_arrow", peer=True)
 PANDAS = Contender("pandas script", "pandas_script", peer=True)
+MILLION = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Scenario:
     flags              : for all of them.
     prepare            : whether each contender first does a full load in its folder, which is not measured.
     changed            : records that change between that load and the measured run.
+    rounds             : how often at the most; None is as often as asked.
     """
 
     name: str
@@ -39,26 +41,31 @@ class Scenario:
     flags: tuple[str, ...] = ()
     prepare: bool = False
     changed: int = 0
+    rounds: int | None = None
 
 
 def scenarios(size: int) -> list[Scenario]:
     """All of them for a history of `size` records."""
     tenth = max(size // 10, 1_000)
     return [
-        Scenario("full load", size, (FLOOR, OURS, DLT_ARROW, DLT_BARE, DLT, PANDAS)),
-        Scenario("1 % delta with merge", size, (OURS_MERGE, DLT_MERGE), prepare=True, changed=size // 100),
-        Scenario("empty sync", tenth, (OURS, DLT, DLT_TUNED), prepare=True),
+        Scenario("full load", size, (FLOOR, OURS, DLT_ARROW, DLT_BARE, DLT_TUNED, DLT, PANDAS)),
+        Scenario("full load of a million", MILLION, (FLOOR, OURS, DLT_ARROW)),
+        Scenario(
+            "1 % delta of a million with merge", MILLION, (OURS_MERGE, DLT_MERGE), prepare=True, changed=MILLION // 100, rounds=1
+        ),
+        Scenario("empty sync", 1_000, (OURS, DLT, DLT_TUNED), prepare=True),
         Scenario(
             "backfill of 365 partitions",
             size,
             (OURS,),
-            flags=("--slices", "365", "--since", "2025-01-01T00:00:00+00:00", "--before", "2026-01-01T00:00:00+00:00"),
+            flags=("--days", "365"),
         ),
         Scenario("1 % bad rows", tenth, (OURS,), bad=0.01, flags=("--bad",)),
         Scenario("50 % bad rows", tenth, (OURS,), bad=0.5, flags=("--bad",)),
         Scenario("20 ms latency, by token", size, (FLOOR, OURS, DLT_BARE), latency=0.02),
         Scenario("20 ms latency, by offset, 8 connections", size, (FLOOR, OURS), latency=0.02, flags=("--paging", "offset")),
         Scenario("100 ms latency, by token", tenth, (FLOOR, OURS, DLT_BARE), latency=0.1),
+        Scenario("100 ms latency, by offset, 8 connections", tenth, (FLOOR, OURS), latency=0.1, flags=("--paging", "offset")),
     ]
 
 
@@ -70,7 +77,7 @@ def growth(largest: int) -> list[Scenario]:
 
 def measured(scenario: Scenario, url: str, rounds: int, say: Callable[[str], None]) -> Iterator[Run]:
     """Every contender `rounds` times, interleaved: what slows the machine for a while slows all of them."""
-    for number in range(rounds):
+    for number in range(min(rounds, scenario.rounds or rounds)):
         for contender in _turned(scenario.contenders, number):
             folder = tempfile.mkdtemp(prefix="bench-")
             try:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import argparse
 from datetime import datetime, timedelta
-from itertools import pairwise
 
 from benchmarks.contenders.job import Job, finish, job
 from benchmarks.records import START
 from integration_assets.settings import Settings
-from integration_assets.spec import Cursor, Limits, Offset, Source, Stream, Token
+from integration_assets.spec import Cursor, Limits, Offset, Partitions, Source, Stream, Token
 from integration_assets.spec.cursor import Slice
 from integration_assets.sync import Stores, merge, open_feeds, sync
 
 
-def source(asked: Job, connections: int, bad: bool) -> Source:
+def source(asked: Job, connections: int, bad: bool, daily: bool = False) -> Source:
     """The upstream as a spec."""
     paging = {
         "token": Token(path="next", param="cursor", size_param="limit", size=asked.page),
@@ -28,15 +27,16 @@ def source(asked: Job, connections: int, bad: bool) -> Source:
         paging=paging,
         cursor=Cursor(field="updated_at", start=START, start_param="updated_since", end_param="updated_before"),
         reject_threshold=1.0 if bad else 0.05,
+        partitions=Partitions(start=START.date()) if daily else None,
     )
     return Source(name="bench", base_url=asked.url, streams=(stream,), limits=Limits(max_connections=connections))
 
 
 def main() -> None:
-    """Sync once, or once a slice of a backfill."""
+    """Sync once, or the days of a backfill in one run."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--merge", action="store_true", help="merge into the warehouse too")
-    parser.add_argument("--slices", type=int, default=0, help="cut the window into so many slices, each its own commit")
+    parser.add_argument("--days", type=int, default=0, help="pull so many partitions, each its own commit")
     parser.add_argument("--connections", type=int, default=8)
     parser.add_argument("--bad", action="store_true", help="tolerate any share of bad rows")
     asked, rest = job(parser)
@@ -44,14 +44,13 @@ def main() -> None:
         {"INTEGRATION_LAKE_URI": f"{asked.folder}/lake", "INTEGRATION_WAREHOUSE_URI": f"{asked.folder}/warehouse.duckdb"}
     )
     stores = Stores.from_settings(settings)
-    with open_feeds(source(asked, rest.connections, rest.bad), stores, settings) as (feed,):
+    with open_feeds(source(asked, rest.connections, rest.bad, bool(rest.days)), stores, settings) as (feed,):
         span = None
         if asked.since or asked.before:
             start = datetime.fromisoformat(asked.since) if asked.since else START
             span = Slice(start, datetime.fromisoformat(asked.before) if asked.before else None)
-        receipts = []
-        for part in _cut(span, rest.slices) if rest.slices and span else [span]:
-            receipts += list(sync(feed, "bench", span=part))
+        days = [f"{START + timedelta(days=number):%Y-%m-%d}" for number in range(rest.days)]
+        receipts = list(sync(feed, "bench", span=span, partitions=days or None))
         if rest.merge and any(receipt.version is not None for receipt in receipts):
             merge(feed, stores, "bench")
         finish(
@@ -60,14 +59,6 @@ def main() -> None:
             commits=sum(receipt.version is not None for receipt in receipts),
             requests=sum(receipt.requests for receipt in receipts),
         )
-
-
-def _cut(span: Slice, slices: int) -> list[Slice]:
-    start, end = span.start, span.end
-    assert isinstance(start, datetime)  # noqa: S101 - the window is one of time
-    assert isinstance(end, datetime)  # noqa: S101
-    step: timedelta = (end - start) / slices
-    return [Slice(low, high) for low, high in pairwise([*(start + step * number for number in range(slices)), end])]
 
 
 if __name__ == "__main__":
