@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from integration_assets.extract.columns import fit, read_type
-from integration_assets.extract.plan import ABSENT, Plan, Shape, look_up
+from integration_assets.extract.plan import ABSENT, Plan, Planned, Shape, look_up
 from integration_assets.extract.quoting import Quotes, add_quote, quote_for
 from integration_assets.extract.values import RECORD
 from integration_assets.spec.paths import Path
@@ -75,11 +76,13 @@ def arrow_shape(plan: Plan) -> ArrowShape | None:
 
 
 def page_from_arrow(
-    plan: Plan, structs: pa.StructArray, raw: Sequence[bytes], counts: Sequence[int]
+    plan: Plan, structs: pa.StructArray, raw: Sequence[bytes], counts: Sequence[int], texts: Sequence[Any]
 ) -> tuple[Batch, Drift] | None:
     """The rows of one page or several, `counts` records each; None when some value needs a closer look.
 
     Fields that the contract does not know are counted as far as Arrow read them.
+
+    texts : each page's records as JSON.
     """
     drift = Drift()
     if not len(structs):
@@ -97,9 +100,9 @@ def page_from_arrow(
     table = pa.table([*columns, deleted], schema=plan.schema)
     _count_new(structs, plan.shape, "", np.arange(len(structs)), drift)
     at = 0
-    for count in counts:
+    for count, text in zip(counts, texts, strict=True):
         if pc.any(pc.invert(deleted.slice(at, count))).as_py():
-            _count_missing(plan, read, raw, at, count, drift)
+            _count_missing(plan, read, raw, text, at, count, drift)
         at += count
     return Batch(table, raw, (), len(structs)), drift
 
@@ -151,10 +154,22 @@ def _count_new(array: pa.Array, shape: Shape, path: str, rows: Any, drift: Drift
         _count_new(array.flatten(), shape.item, f"{path}[]", rows[parents], drift)
 
 
-def _count_missing(plan: Plan, read: dict[str, pa.Array], raw: Sequence[bytes], at: int, count: int, drift: Drift) -> None:
+def _count_missing(
+    plan: Plan,
+    read: dict[str, pa.Array],
+    raw: Sequence[bytes],
+    text: Any,  # noqa: ANN401 - raw JSON
+    at: int,
+    count: int,
+    drift: Drift,
+) -> None:
     """Columns that are null throughout a page are looked at in its records: a field that is there as null is not missing."""
     null = [column for column in plan.columns if column.tenant is None and read[column.name].null_count >= count]
-    doubted = [column for column in null if read[column.name].slice(at, count).null_count == count]
+    null = [column for column in null if read[column.name].slice(at, count).null_count == count]
+    doubted = _perhaps_there(null, text) if null else []
+    for column in null:
+        if column not in doubted:
+            drift.missing[column.shown] += count
     for position in range(at, at + count):
         if not doubted:
             return
@@ -162,3 +177,12 @@ def _count_missing(plan: Plan, read: dict[str, pa.Array], raw: Sequence[bytes], 
         doubted = [column for column in doubted if look_up(value, column.path) is ABSENT]
     for column in doubted:
         drift.missing[column.shown] += count
+
+
+def _perhaps_there(columns: Sequence[Planned], text: Any) -> list[Planned]:  # noqa: ANN401 - raw JSON
+    """Those whose name is somewhere in the text: many an API leaves out what is null, and each record would be decoded for it."""
+    page = bytes(text)
+    if b"\\u" in page:  # names may be written so
+        return list(columns)
+    # The first name decides: a field below an object that is null counts as null, and as there.
+    return [one for one in columns if json.dumps(one.path[0], ensure_ascii=False).encode() in page]

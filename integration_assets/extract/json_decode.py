@@ -235,7 +235,7 @@ class JsonReader:
             return None
         structs, counts = found
         raw = chain([RawRecords(listed, count) for listed, count in zip(lists, counts, strict=True)])
-        return page_from_arrow(self._plan, structs, raw, counts)
+        return page_from_arrow(self._plan, structs, raw, counts, lists)
 
     def _closely(self, records: Sequence[Any]) -> tuple[Batch, Drift]:
         """A page that was refused as a whole: the records that fit are read at once, each of the others strictly."""
@@ -264,9 +264,9 @@ class JsonReader:
         listed, raw = _list(records[position] for position in positions), Chosen(records, positions)
         found = read_arrow([listed], self._shape)
         if found is not None:
-            return page_from_arrow(self._plan, found[0], raw, found[1])
+            return page_from_arrow(self._plan, found[0], raw, found[1], [listed])
         found = read_arrow([listed], self._shape, unknown_fields="ignore")
-        page = page_from_arrow(self._plan, found[0], raw, found[1]) if found is not None else None
+        page = page_from_arrow(self._plan, found[0], raw, found[1], [listed]) if found is not None else None
         if page is None:
             return None
         for position in positions:
@@ -301,8 +301,9 @@ class NdjsonReader:
                 msgspec.json.decode(line, type=_Raw)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
-        found = read_arrow([_list(lines)], self._shape)
-        return None if found is None else page_from_arrow(self._plan, found[0], lines, found[1])
+        listed = _list(lines)
+        found = read_arrow([listed], self._shape)
+        return None if found is None else page_from_arrow(self._plan, found[0], lines, found[1], [listed])
 
 
 def read_arrow(
