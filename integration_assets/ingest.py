@@ -28,6 +28,7 @@ from integration_assets.resume import Keeper
 from integration_assets.spec.contract_data import Contract
 from integration_assets.spec.cursor import CursorValue, Slice, watermark
 from integration_assets.spec.freshness import QUIET
+from integration_assets.spec.parent import owner_columns
 from integration_assets.spec.receipt import Receipt
 from integration_assets.spec.records import DELETED, Batch, Reject, combine
 from integration_assets.spec.source import Source, Stream
@@ -215,7 +216,7 @@ def schema_of(feed: Feed) -> pa.Schema:
 
 def gate_of(feed: Feed) -> Gate:
     """The stream's gate."""
-    return Gate(feed.contract, _required(feed.stream), feed.stream.key)
+    return Gate(feed.contract, _required(feed.stream), feed.stream.key, owner_columns(feed.stream))
 
 
 def judge(feed: Feed, gate: Gate, batch: Batch) -> tuple[pa.Table, pa.Table, list[Reject]]:
@@ -334,7 +335,7 @@ def _endpoint(feed: Feed, tenant: str | None) -> str:
 def _clean(reject: Reject, client: Client) -> Reject:
     """The reject without the credential, should the API echo it (law 7)."""
     reasons = tuple(client.redact(reason) for reason in reject.reasons)
-    return Reject(client.redact(reject.payload), reasons, reject.key)
+    return replace(reject, payload=client.redact(reject.payload), reasons=reasons)
 
 
 def valueless(reason: str) -> str:

@@ -20,7 +20,7 @@ from integration_assets.extract.reading import AHEAD_BYTES, TOGETHER_BYTES, Read
 from integration_assets.spec.contract_data import Contract
 from integration_assets.spec.cursor import CursorValue, Slice
 from integration_assets.spec.limits import Limits
-from integration_assets.spec.parent import Parent, for_parent
+from integration_assets.spec.parent import Parent, for_parent, owner_columns
 from integration_assets.spec.records import Batch, Drift, Reject, combine
 from integration_assets.spec.source import Source, Stream
 
@@ -78,6 +78,7 @@ class Fan:
         # One parent's pages come one after the other: several at once would take the connections of other parents.
         self._in_turn = source.model_copy(update={"limits": source.limits.model_copy(update={"max_connections": 1})})
         self._alone = _alone(stream)
+        self._owner = owner_columns(stream)
         self._contract = replace(contract, columns=tuple(c for c in contract.columns if c.name not in self._parent.columns))
         self._tally = _Tally()
 
@@ -179,7 +180,9 @@ class Fan:
 
     def _from(self, one: _Asked, reject: Reject) -> Reject:
         """The reject, which tells its parent."""
-        return replace(reject, reasons=tuple(f"{reason}, of {self._parent.stream} {one.name}" for reason in reject.reasons))
+        reasons = tuple(f"{reason}, of {self._parent.stream} {one.name}" for reason in reject.reasons)
+        whose = [one.parent.column(self._parent.columns[name])[0].as_py() for name in self._owner]
+        return replace(reject, reasons=reasons, owner="|".join(map(str, whose)))
 
     def _account(self) -> None:
         """What the receipt says of parents that are gone; too many of them, and the slice is refused."""

@@ -87,12 +87,7 @@ class Quarantine:
             with table.writer(SCHEMA) as writer:
                 batch = first
                 while batch:
-                    rows = [
-                        rejection(
-                            source, stream, one.payload, one.reasons, one.key, slice_, run_id, contract_hash, partition, pulled_at
-                        )
-                        for one in batch
-                    ]
+                    rows = [rejection(source, stream, one, slice_, run_id, contract_hash, partition, pulled_at) for one in batch]
                     fresh = {str(row["identity"]): row for row in rows if row["identity"] not in noted}
                     for name in fresh.keys() & stored:
                         fresh[name] |= {"payload": None, "preview": None}

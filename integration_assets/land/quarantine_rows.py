@@ -7,7 +7,6 @@ action is a row as well; what a record's state is follows from its rows (`entrie
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -15,6 +14,7 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from integration_assets.spec.cursor import Slice
+from integration_assets.spec.records import Reject
 
 _TIME = pa.timestamp("us", "UTC")
 SCHEMA = pa.schema(
@@ -73,9 +73,9 @@ class Action:
     lake_version: int | None = None
 
 
-def identity(source: str, stream: str, payload: bytes, tenant: str | None = None) -> str:
-    """The SHA-256 of source, stream, tenant if there is one, and payload, in hex."""
-    whose = () if tenant is None else (tenant.encode(),)
+def identity(source: str, stream: str, payload: bytes, tenant: str | None = None, owner: str | None = None) -> str:
+    """The SHA-256 of source, stream, tenant if there is one, owner if there is one, and payload, in hex."""
+    whose = tuple(one.encode() for one in (tenant, owner) if one is not None)
     return hashlib.sha256(b"\0".join((source.encode(), stream.encode(), *whose, payload))).hexdigest()
 
 
@@ -98,9 +98,7 @@ def slice_of(row: dict[str, Any]) -> Slice:
 def rejection(
     source: str,
     stream: str,
-    payload: bytes,
-    reasons: Sequence[str],
-    key: str | None,
+    reject: Reject,
     slice_: Slice,
     run_id: str,
     contract_hash: str,
@@ -110,13 +108,13 @@ def rejection(
     """The row of a record that was turned away."""
     start, end = ends(slice_)
     return {
-        "identity": identity(source, stream, payload, slice_.tenant),
+        "identity": identity(source, stream, reject.payload, slice_.tenant, reject.owner),
         "source": source,
         "stream": stream,
-        "payload": payload,
-        "preview": preview(payload),
-        "reasons": list(reasons),
-        "key": key,
+        "payload": reject.payload,
+        "preview": preview(reject.payload),
+        "reasons": list(reject.reasons),
+        "key": reject.key,
         "slice_start": start,
         "slice_end": end,
         "partition": partition,

@@ -63,6 +63,15 @@ def for_parent(stream: Stream, values: Mapping[str, str | int]) -> Stream | None
     return stream.model_copy(update={"path": path, "params": params})
 
 
+def owner_columns(stream: Stream) -> tuple[str, ...]:
+    """The columns by which a child's row says whose it is; none for a stream without a parent."""
+    parent, cursor = stream.parent, stream.cursor
+    if parent is None:
+        return ()
+    named = tuple(name for name in parent.columns if name in stream.key)
+    return named or tuple(name for name in parent.columns if cursor is None or name != cursor.field)
+
+
 def parents_first(streams: Iterable[Stream]) -> tuple[Stream, ...]:
     """The streams in their order, but each behind its parent if that is among them."""
     waiting = {stream.name: stream for stream in streams}

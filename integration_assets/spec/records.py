@@ -32,11 +32,13 @@ class Reject:
     payload : the record as received, UTF-8 bytes (JSON, or the CSV line or XML element it was).
     reasons : every reason, each `field: what is wrong`.
     key     : the record's key as text where it could be read.
+    owner   : whose child it is, where the record alone does not say so: two parents may have the same one.
     """
 
     payload: bytes
     reasons: tuple[str, ...]
     key: str | None = None
+    owner: str | None = None
 
 
 def check_rejects(count: int, reason: str) -> None:

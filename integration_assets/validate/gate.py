@@ -24,11 +24,15 @@ _HALVINGS = 500
 
 @dataclass(frozen=True)
 class Gate:
-    """A contract, and the columns (key, cursor, version) that no row may lack, tombstones included."""
+    """A contract, and the columns (key, cursor, version) that no row may lack, tombstones included.
+
+    owner : the columns that tell whose child a row is, where its record alone does not.
+    """
 
     contract: Contract
     required: tuple[str, ...] = ()
     key: tuple[str, ...] = ()
+    owner: tuple[str, ...] = ()
 
     def check(self, batch: Batch) -> tuple[pa.Table, list[Reject]]:
         """Split a batch into the rows that hold the contract and rejects with reasons, in the order received.
@@ -49,14 +53,15 @@ class Gate:
         check_rejects(len(reasons), next(iter(reasons.values()))[0])
         good = pa.array([position not in reasons for position in range(table.num_rows)], pa.bool_())
         turned_away = [
-            Reject(batch.raw[position], _columns_first(reasons[position]), self._key(table, position))
+            Reject(
+                batch.raw[position],
+                _columns_first(reasons[position]),
+                _text(table, position, self.key),
+                _text(table, position, self.owner),
+            )
             for position in sorted(reasons)
         ]
         return table.filter(good), [*batch.rejects, *turned_away]
-
-    def _key(self, table: pa.Table, position: int) -> str | None:
-        values = [table.column(name)[position].as_py() for name in self.key]
-        return None if not values or any(value is None for value in values) else "|".join(str(value) for value in values)
 
     def _violations(self, table: pa.Table, live: Sequence[int]) -> Reasons:
         """Reasons by position in `table`, of the rows at the `live` positions."""
@@ -104,6 +109,12 @@ class Gate:
                     by_row[int(case["index"])].append(reason)
             return by_row, broken
         return {}, []
+
+
+def _text(table: pa.Table, position: int, names: Sequence[str]) -> str | None:
+    """A row's values of some columns; None without columns, and where one of them is null."""
+    values = [table.column(name)[position].as_py() for name in names]
+    return None if not values or any(value is None for value in values) else "|".join(str(value) for value in values)
 
 
 def _columns_first(reasons: Sequence[str]) -> tuple[str, ...]:

@@ -10,11 +10,11 @@ from rich.console import Console
 from integration_assets.cli.ranges import asked
 from integration_assets.cli.run import run_sync
 from integration_assets.errors import ResponseError, SpecError, UpstreamUnavailableError
-from integration_assets.replay import check_replayable
+from integration_assets.replay import check_replayable, refetch
 from integration_assets.settings import Settings
 from integration_assets.spec import Parent, Slice
 from integration_assets.spec.parent import for_parent
-from integration_assets.sync import sync
+from integration_assets.sync import merge, sync
 from integration_assets_tests.fanout.orders import Api, at, by_day, items, orders
 
 
@@ -150,6 +150,28 @@ def test_a_bad_child_is_kept_and_tells_its_parent(api: Api) -> None:
         found = feed.quarantine.list("shop", "items")
     assert any("orders order_id=o05" in reason for one in found for reason in one.reasons)
     assert any(one.key == "o06|1" for one in found)
+
+
+def test_the_same_bad_child_of_two_parents_is_fetched_again_of_both(api: Api) -> None:
+    """Children of different orders whose records are alike are kept apart in quarantine, so that a refetch mends each of them."""
+    for number in range(20):
+        api.put(f"o{number:02}", 1, 1, 2)
+    for number in range(10):
+        api.put(f"l{number}", 20, 1, 2)
+    bad = {"o05": -1, "o06": -1, "o07": "many", "o08": "many", "l5": -1}
+    for order, pieces in bad.items():
+        api.items[order][0]["pieces"] = pieces
+    api.both(10)
+    api.both(30)
+    with api.feed("items") as (feed, stores):
+        found = feed.quarantine.entries("shop", "items")
+        assert len(found) == len(bad)
+        for order in bad:
+            api.items[order][0]["pieces"] = 9
+        assert len(list(refetch(feed, "mend", found, "someone"))) == 2
+        merge(feed, stores, "mend")
+        assert {entry.state for entry in feed.quarantine.entries("shop", "items")} == {"replayed"}
+    assert api.rows() == api.truth()
 
 
 def test_a_replay_says_to_refetch(api: Api) -> None:

@@ -16,6 +16,7 @@ from integration_assets.land.quarantine import Quarantine
 from integration_assets.land.quarantine_rows import SCHEMA, rejection
 from integration_assets.replay import replay
 from integration_assets.spec import Json, Slice
+from integration_assets.spec.records import Reject
 from integration_assets.sync import sync
 from integration_assets_tests.replay.dead import Dead, item
 
@@ -184,7 +185,7 @@ def test_a_quarantine_of_an_earlier_release_is_read(tmp_path: Path) -> None:
     quarantine = Quarantine(str(tmp_path / "old"))
     table = quarantine.table("mini", "items")
     table.prepare(old)
-    row = rejection("mini", "items", b'{"id":2}', ["x: bad"], "2", Slice(0, None), "run", "abc", None, None)
+    row = rejection("mini", "items", Reject(b'{"id":2}', ("x: bad",), "2"), Slice(0, None), "run", "abc", None, None)
     with table.writer(old) as writer:
         writer.write(pa.Table.from_pylist([row], schema=old))
         table.append(writer)
