@@ -159,9 +159,12 @@ class Reading:
                 pages = [answer.page for answer in answers if answer.page]
                 self.etag = answers[-1].response.headers.get("etag") if pages else self.etag
                 self.unchanged = not pages
-                self._last, self.begun = answers[-1], True
-                if pages:
-                    yield self._decoded(pages, answers[0])
+                self.begun = True
+                batch = self._decoded(pages, answers[0]) if pages else None
+                # Only now: of pages that cannot be decoded none is handed out, and none is a place to go on from.
+                self._last = answers[-1]
+                if batch is not None:
+                    yield batch
 
     def _decoded(self, pages: Sequence[OpenedPage], answer: _Answer) -> Batch:
         batch, drift = self._decoder.decode(pages)
@@ -227,7 +230,7 @@ class Reading:
         try:
             answer = self._fetch(self._pager.back_to(position.place))
         except (HumanNeededError, PageTokenExpiredError) as error:
-            raise PlaceLostError(error.what) from error
+            raise PlaceLostError(self._client.presentable(error).what) from error
         if answer.page is None:
             raise PlaceLostError("there is no page any more where it was left")
         batch, mark = self._mark(answer.page)

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from integration_assets.errors import QuotaSpentError, RejectThresholdError, UpstreamUnavailableError
+from integration_assets.errors import LimitExceededError, QuotaSpentError, RejectThresholdError, UpstreamUnavailableError
 from integration_assets.extract.limits import rules
 from integration_assets.ingest import Feed, Job, ingest
 from integration_assets.land.checkpoints import files_kept
+from integration_assets.spec import records
 from integration_assets.spec.receipt import Receipt
 from integration_assets.sync import sync
 from integration_assets_tests.extract.serving import Answer, page
@@ -49,6 +50,35 @@ def test_an_outage_keeps_what_was_read(form: str, tmp_path: Path) -> None:
         assert sorted(set(upstream.asked) - {0}) == [*range(29, PAGES + (form == "page_number"))]
         assert first.resumed_pages == 30
         assert first.requests >= PAGES + 2
+        assert (pull.rows(), pull.landed()) == (upstream.truth(), PAGES * 4)
+
+
+def test_no_page_is_passed_over_that_could_not_be_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of pages that wait together, one has too many rejects to be held: the next run goes on before it, not after the last."""
+    with Upstream(PAGES, tmp_path).served() as upstream:
+        pull = upstream.job("token")
+        begun, together = threading.Event(), threading.Event()
+        bad = page({"data": [record(number) | {"value": "x"} for number in range(12, 16)], "next": "4.0"})
+
+        def befalls(at: int) -> Answer | None:
+            if at == 6:
+                together.set()
+            if at == 2:
+                assert begun.wait(30)
+            return bad if at == 3 else None
+
+        def watch(_: object) -> None:
+            begun.set()
+            assert together.wait(30)
+
+        upstream.on_page = befalls
+        monkeypatch.setattr(records, "MOST_REJECTS", 3)
+        assert isinstance(failure(pull, watch=watch), LimitExceededError)
+        monkeypatch.undo()
+
+        mended(upstream)
+        pull.run()
+        assert upstream.asked[0] < 3
         assert (pull.rows(), pull.landed()) == (upstream.truth(), PAGES * 4)
 
 
