@@ -94,6 +94,7 @@ def test_disks_that_fail_lose_and_double_nothing(
     with staged(mode, "folder + DuckDB", SEED, mortal_disks, Emulators(), tmp_path) as stage:
         for change in range(1, changes(stage) + 1):
             strike(stage, deed, change, tally)
+    assert tally.kills + tally.faults, "no change to a disk was counted"
     assert tally.clean, table([tally])
 
 
