@@ -368,6 +368,8 @@ def _nothing_to_say(stream: Stream, job: Job, count: Progress, covered: Slice) -
         return True
     mark, end = watermark(job.base.finished, stream.origin, covered.tenant), covered.end
     planned = job.skip_known and job.partition is None and not count.rejected
+    if stream.cursor and stream.cursor.step and covered.start and covered.end - covered.start >= stream.cursor.step:  # type: ignore[operator]
+        return False  # a whole step: others may follow it in this run, and must not land beyond a gap
     if not (planned and isinstance(mark, datetime) and isinstance(end, datetime) and any(job.base.finished)):
         return False
     return end - mark <= (min(QUIET, stream.freshness.warn_after / 4) if stream.freshness else QUIET)

@@ -19,7 +19,7 @@ import pytest
 
 from integration_assets.ingest import Feed
 from integration_assets.settings import Settings
-from integration_assets.spec import Cursor, Freshness, Source, Stream
+from integration_assets.spec import Cursor, Freshness, Slice, Source, Stream
 from integration_assets.spec.receipt import Receipt
 from integration_assets.sync import Stores, open_feeds, sync
 
@@ -182,3 +182,19 @@ def test_rejects_are_on_a_receipt_of_the_lake_though_no_row_came(api: Api, envir
         receipt = pull(feed, NOON + timedelta(minutes=5))
         assert (receipt.rejected, receipt.outcome) == (1, "empty")
         assert receipt.version is not None
+
+
+def test_a_step_without_a_record_leaves_no_gap_before_the_next_one(api: Api, environ: dict[str, str]) -> None:
+    """Steps shorter than the idle hour: those that found nothing are committed, or the frontier would stay before them for good."""
+    half = timedelta(minutes=30)
+    cursor = Cursor(field="at", start=NOON - HOUR, start_param="since", end_param="until", step=half)
+    api.happened(1, NOON - timedelta(minutes=5))
+    with opened(api, environ, cursor=cursor) as feed:
+        list(sync(feed, "run", now=NOON))
+        api.happened(2, NOON + timedelta(minutes=100))
+        receipts = list(sync(feed, "run", now=NOON + 2 * HOUR))
+        assert len(receipts) == 4
+        assert feed.table.state().finished == (Slice(NOON - HOUR, NOON + 2 * HOUR),)
+        asked = api.asked
+        assert pull(feed, NOON + 2 * HOUR + half / 2).version is None
+        assert api.asked == asked + 1
