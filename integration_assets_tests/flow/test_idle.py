@@ -185,7 +185,7 @@ def test_rejects_are_on_a_receipt_of_the_lake_though_no_row_came(api: Api, envir
 
 
 def test_a_step_without_a_record_leaves_no_gap_before_the_next_one(api: Api, environ: dict[str, str]) -> None:
-    """Steps shorter than the idle hour: those that found nothing are committed, or the frontier would stay before them for good."""
+    """Steps shorter than the idle hour: empty ones are committed too, or the frontier would stay before them."""
     half = timedelta(minutes=30)
     cursor = Cursor(field="at", start=NOON - HOUR, start_param="since", end_param="until", step=half)
     api.happened(1, NOON - timedelta(minutes=5))
