@@ -189,7 +189,7 @@ def _ingest(feed: Feed, job: Job, watch: Watch, keeper: Keeper) -> Receipt:
 def _land(feed: Feed, job: Job, count: Progress, reading: AnyReading, writer: Writer, receipt: Receipt) -> Receipt:
     """Commit what was read, if there is something to commit and nothing that forbids it."""
     stream = feed.stream
-    _refuse(stream, receipt, job)
+    _refuse(stream, receipt, job, reading.times)
     if reading.unchanged or _same_snapshot(stream, receipt, job.base):
         return replace(receipt, outcome="unchanged", accepted=0, duplicate=count.duplicate + count.accepted)
     covered = _covered(stream, job.slice, high_of(reading, count.high))
@@ -375,10 +375,10 @@ def _nothing_to_say(stream: Stream, job: Job, count: Progress, covered: Slice) -
     return end - mark <= (min(QUIET, stream.freshness.warn_after / 4) if stream.freshness else QUIET)
 
 
-def _refuse(stream: Stream, receipt: Receipt, job: Job) -> None:
-    """Law 6, and the snapshot that would empty a table."""
+def _refuse(stream: Stream, receipt: Receipt, job: Job, times: int) -> None:
+    """Law 6, and the snapshot that would empty a table. What is bad in a list that was read two `times` came as often."""
     good = receipt.accepted + receipt.duplicate
-    tolerated = TOLERATED if good else 0
+    tolerated = TOLERATED * times if good else 0
     if receipt.rejected > max(tolerated, stream.reject_threshold * (good + receipt.rejected)):
         error = RejectThresholdError(
             f"{receipt.rejected:,} of {good + receipt.rejected:,} records of {job.slice} were rejected, more than the allowed"

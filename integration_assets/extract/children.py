@@ -60,6 +60,7 @@ class Fan:
         assert stream.parent is not None  # noqa: S101 - made only for streams with a parent
         self.pages = 0
         self.moved = 0
+        self.times = 1
         self.drift = Drift()
         self.warnings: list[str] = []
         # An open range of numbers ends behind the highest: more parents may come to have that one.
@@ -139,6 +140,7 @@ class Fan:
         self._tally.asked += 1
         self.pages += one.reading.pages
         self.moved += one.reading.moved
+        self.times = max(self.times, one.reading.times)
         self.drift.add(one.reading.drift)
         _bound(self.drift.new)
         _bound(self.drift.retyped)

@@ -90,6 +90,7 @@ class FileReading:
     unchanged = False
     etag: str | None = None
     moved = 0
+    times = 1
 
     def __init__(
         self,

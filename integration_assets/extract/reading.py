@@ -72,7 +72,7 @@ class Reading:
     A list that is read by number and moves meanwhile is read a second time, where records have a key.
 
     While it is read: `pages` so far, `drift` against the contract, `unchanged` after a 304, the answer's `etag`, `moved` as
-    its own docstring says, `warnings` for the receipt.
+    its own docstring says, `times` that it was read, `warnings` for the receipt.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class Reading:
         self._pager = self._pager_of()
         self._left_at = left
         self._last: _Answer | None = None
-        self._again = False
+        self.times = 1
         self.begun = False
 
     def __iter__(self) -> Iterator[Batch]:
@@ -121,7 +121,7 @@ class Reading:
             if first and first.signs and self._stream.key and self._max_pages is None:
                 # What the first time showed and the second does not was visible too. Without a key all of it would be doubled.
                 self._pager = self._pager_of()
-                self._left_at, self._again = None, True
+                self._left_at, self.times = None, 2
                 yield from self._batches()
             if first and first.signs:
                 self.warnings.append(told(self._stream.paging.kind, first, self._pager.moves))
@@ -141,7 +141,7 @@ class Reading:
         page has no record, so that it could not be told from what an API may answer to a token that it forgot.
         """
         last = self._last
-        if last is None or last.page is None or last.place is None or last.page.empty or self._again:
+        if last is None or last.page is None or last.place is None or last.page.empty or self.times > 1:
             return None
         place = without_credential(replace(last.place, moved=bool(self.moved)), self._client)
         return Position(place, self._mark(last.page)[1]) if place else None

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 
 import hypothesis.strategies as st
 import pyarrow as pa
@@ -20,6 +21,7 @@ from integration_assets.extract.reading import Reading
 from integration_assets.spec import Limits, Slice, Source
 from integration_assets.spec.contract import Contract, check_stream
 from integration_assets.spec.records import DELETED, Batch
+from integration_assets.sync import sync
 from integration_assets_tests.extract.serving import Answer, Asked, serve
 from integration_assets_tests.moving.machine import CHANGES, LEAVING
 from integration_assets_tests.moving.upstream import FORMS, Change, Form, Upstream, Version, moment, row
@@ -163,3 +165,17 @@ def test_a_feed_that_only_grows_raises_no_alarm(name: str) -> None:
         reading, came = ready.read(up)
         assert {one.id for one in came} >= set(range(9))
         assert (reading.moved, reading.warnings) == (0, [])
+
+
+def test_bad_records_of_a_list_that_is_read_twice_count_as_in_one_that_is_not(tmp_path: Path) -> None:
+    """Six bad records are tolerated in a slice that held still, so they are in one that moved and shows each of them twice."""
+    up = filled(FORM["page number"], 24)
+    bad = {number: replace(one, value=7) for number, one in up.records.items() if number % 4 == 1}  # type: ignore[arg-type]
+    up.records |= bad
+    up.clock = END
+    up.waiting = [partial(Upstream.put, number=0, value="b")]
+    with up.served(), up.feed(tmp_path) as (feed, stores):
+        (receipt,) = sync(feed, "run")
+        assert (receipt.outcome, receipt.accepted) == ("committed", 18)
+        assert "read a second time" in receipt.warnings[0]
+        assert len(stores.quarantine.list("moving", "items")) == len(bad)
