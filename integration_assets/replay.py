@@ -26,7 +26,7 @@ from integration_assets.land.quarantine_rows import REJECTED, payload_hash
 from integration_assets.land.state import LakeState
 from integration_assets.spec.cursor import CursorValue, Slice, watermark
 from integration_assets.spec.receipt import REPLAYED, Receipt
-from integration_assets.spec.records import DELETED, Batch
+from integration_assets.spec.records import DELETED
 from integration_assets.spec.source import Source, Stream
 from integration_assets.sync import sync
 from integration_assets.transform.technical import stamp
@@ -138,7 +138,9 @@ def refetch(feed: Feed, run_id: str, entries: Sequence[Entry], actor: str) -> It
     for slice_ in _widest([entry.slice for entry in entries]):
         span = replace(slice_, tenant=None) if feed.stream.cursor else None
         tenants = None if slice_.tenant is None else [slice_.tenant]
-        yield from sync(feed, run_id, span=span, tenants=tenants, afresh=True)
+        for receipt in sync(feed, run_id, span=span, tenants=tenants, afresh=True):
+            warnings = (*receipt.warnings, *_children(feed, slice_)) if receipt.version is not None else receipt.warnings
+            yield replace(receipt, warnings=warnings)
         mine = [entry.identity for entry in entries if slice_.covers(entry.slice)]
         again = {
             entry.identity
@@ -205,7 +207,7 @@ def _land(feed: Feed, run_id: str, records: Sequence[Stored], tenant: str | None
     decoded, broken = decode_stored(
         feed.source, feed.stream, feed.contract, tenant, {name: one.payload for name, one in wanted.items()}
     )
-    fresh = seen_before(feed, _around(feed.stream, decoded, tenant)).fresh(decoded)
+    fresh = seen_before(feed, _around(feed.stream, decoded.table, tenant)).fresh(decoded)
     accepted, stored, turned_away = judge(feed, gate_of(feed), fresh)
     rejected = {reject.payload.decode(): reject.reasons for reject in turned_away}
     rejected |= {name: tuple(map(feed.client.redact, reject.reasons)) for name, reject in broken.items()}
@@ -213,6 +215,8 @@ def _land(feed: Feed, run_id: str, records: Sequence[Stored], tenant: str | None
     there = frozenset(one.identity for one in records) - rejected.keys() - set(landing)
     receipt = _receipt(feed, base, tenant, run_id, began, len(records), accepted, rejected)
     receipt = replace(receipt, outcome="dry-run" if dry_run else receipt.outcome, seconds=round(monotonic() - started, 3))
+    if landing:
+        receipt = replace(receipt, warnings=_children(feed, _around(feed.stream, accepted, tenant)))
     if dry_run or not landing:
         return Landed(receipt, there, rejected)
     with feed.table.writer(schema) as writer:
@@ -224,15 +228,21 @@ def _land(feed: Feed, run_id: str, records: Sequence[Stored], tenant: str | None
         return Landed(feed.table.commit(writer, receipt, None, base, feed.stream.origin, once=names), there, rejected)
 
 
-def _around(stream: Stream, batch: Batch, tenant: str | None) -> Slice | None:
+def _around(stream: Stream, rows: pa.Table, tenant: str | None) -> Slice | None:
     """The range of the cursor in which the rows lie, to compare them with what the lake has there."""
     if stream.cursor is None:
         return None
-    low, high = pc.min_max(batch.table.column(stream.cursor.field)).as_py().values()
+    low, high = pc.min_max(rows.column(stream.cursor.field)).as_py().values()
     if low is None:
         return None
     end: CursorValue = high + (_TICK if isinstance(high, datetime) else 1)
     return Slice(low, end, tenant)
+
+
+def _children(feed: Feed, slice_: Slice | None) -> tuple[str, ...]:
+    """That children of the slice's records are not asked for by themselves: their own slices of that time may be finished."""
+    names = [one.name for one in feed.source.streams if one.parent and one.parent.stream == feed.stream.name]
+    return (f"pull {slice_} of {', '.join(names)} again: children of what landed late are not asked for",) if names else ()
 
 
 def _receipt(

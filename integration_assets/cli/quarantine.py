@@ -259,6 +259,8 @@ def _account(feed: Feed, stores: Stores, receipts: list[Receipt], title: str, *,
     _out.print(account_table([(name, total, receipts)], title))
     for reason in total.reasons:
         line(_out, f"  {reason}")
+    for warning in total.warnings:
+        line(_out, f"  {warning}", "yellow")
     if merged and any(receipt.version is not None for receipt in receipts):
         result = merge(feed, stores, total.run_id)
         line(_out, f"{name} in the warehouse: {result.rows_total:,} rows, lake version {result.lake_version_after}")

@@ -37,6 +37,12 @@ class Order(pandera.DataFrameModel):
     state: String = column(description="How far it is.")
 
 
+class FirstOrder(Order):
+    """An order that cannot have gone far."""
+
+    state: String = column(isin=["s1"], description="How far it is.")
+
+
 class PersonalOrder(Order):
     """An order that is called by whom it is for."""
 

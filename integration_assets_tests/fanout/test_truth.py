@@ -10,12 +10,12 @@ from rich.console import Console
 from integration_assets.cli.ranges import asked
 from integration_assets.cli.run import run_sync
 from integration_assets.errors import ResponseError, SpecError, UpstreamUnavailableError
-from integration_assets.replay import check_replayable, refetch
+from integration_assets.replay import check_replayable, refetch, replay
 from integration_assets.settings import Settings
 from integration_assets.spec import Parent, Slice
 from integration_assets.spec.parent import for_parent
 from integration_assets.sync import merge, sync
-from integration_assets_tests.fanout.orders import Api, at, by_day, items, orders
+from integration_assets_tests.fanout.orders import HERE, Api, at, by_day, items, orders
 
 
 def test_children_follow_their_parents_through_changes(api: Api) -> None:
@@ -171,6 +171,26 @@ def test_the_same_bad_child_of_two_parents_is_fetched_again_of_both(api: Api) ->
         assert len(list(refetch(feed, "mend", found, "someone"))) == 2
         merge(feed, stores, "mend")
         assert {entry.state for entry in feed.quarantine.entries("shop", "items")} == {"replayed"}
+    assert api.rows() == api.truth()
+
+
+@pytest.mark.parametrize("mend", [refetch, replay])
+def test_a_parent_mended_late_says_to_pull_its_children(api: Api, mend: Any) -> None:  # noqa: ANN401 - either function
+    """An order that leaves quarantine behind its items' watermark says which range of them to pull, and that brings them."""
+    for number in range(20):
+        api.put(f"o{number:02}", 1, 1, 2)
+    api.put("o05", 2, 1, 2)
+    api.streams = (orders(contract=f"{HERE}:FirstOrder"), items())
+    api.both(10)
+    api.both(30)
+    api.streams = (orders(), items())
+    with api.feed("orders") as (feed, _):
+        (receipt,) = mend(feed, "mend", feed.quarantine.entries("shop", "orders"), "someone")
+    (warning,) = receipt.warnings
+    assert "of items again" in warning
+    api.both(31)
+    assert api.rows() != api.truth()
+    api.pull("items", 31, span=Slice(at(2), at(2.5)))
     assert api.rows() == api.truth()
 
 
