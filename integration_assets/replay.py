@@ -28,7 +28,7 @@ from integration_assets.spec.cursor import CursorValue, Slice, watermark
 from integration_assets.spec.receipt import REPLAYED, Receipt
 from integration_assets.spec.records import DELETED
 from integration_assets.spec.source import Source, Stream
-from integration_assets.sync import sync
+from integration_assets.sync import check_key, sync
 from integration_assets.transform.technical import stamp
 
 AT_ONCE = 1_000
@@ -203,6 +203,7 @@ def _land(feed: Feed, run_id: str, records: Sequence[Stored], tenant: str | None
     if not dry_run:
         feed.table.prepare(schema)
     base, before = feed.table.state(), feed.table.once()
+    check_key(feed, base)
     wanted = {one.identity: one for one in records if one.identity[:_NAME] not in before}
     decoded, broken = decode_stored(
         feed.source, feed.stream, feed.contract, tenant, {name: one.payload for name, one in wanted.items()}
@@ -278,6 +279,7 @@ def _receipt(
         started_at=began.isoformat(),
         finished_at=datetime.now(UTC).isoformat(),
         reasons=tuple(reasons)[:_REASONS],
+        mask_key=feed.mask.key_name,
     )
 
 

@@ -108,7 +108,7 @@ def masking(source: Source, stream: str, contract: Contract, settings: Settings)
     return mask_for(contract, key)
 
 
-def _check_key(feed: Feed, base: LakeState) -> None:
+def check_key(feed: Feed, base: LakeState) -> None:
     """See that values are hashed as they were before. Raises `LakeError`: under two keys every value would have two names."""
     last = base.receipt.mask_key if base.receipt else ""
     if last and feed.mask.key_name and last != feed.mask.key_name:
@@ -259,7 +259,7 @@ def _step(
     for tries in count(1):
         base, planned_on = planned_on or feed.table.state(), None
         check_axis(feed, base.finished)
-        _check_key(feed, base)
+        check_key(feed, base)
         known = replace(base, etag=None) if order.afresh else base
         job = Job(step, known, order.run_id, key, skip_known=not order.anew, dry_run=order.dry_run)
         try:

@@ -11,6 +11,7 @@ import pytest
 
 from integration_assets.errors import LakeError
 from integration_assets.ingest import Feed
+from integration_assets.replay import edit
 from integration_assets.settings import Settings
 from integration_assets.spec import Source, Stream
 from integration_assets.spec.inline import InlineContract
@@ -64,3 +65,26 @@ def test_a_hashed_key_is_swept(tmp_path: Path) -> None:
             register.sweep(stream)
     kept = [path for path in tmp_path.rglob("*") if path.is_file() and b"person7@" in path.read_bytes()]
     assert kept == []
+
+
+def test_after_a_replay_another_key_is_refused_as_well(tmp_path: Path) -> None:
+    """What lands from quarantine says under which key it was hashed, so that neither a replay nor a sweep takes another one."""
+    register = Masked(tmp_path)
+    register.records = [{"id": f"person{n}@example.org", "seq": n, "value": n} for n in range(1, 6)]
+    register.records += [
+        {"id": "late@example.org", "seq": 6, "value": "many"},
+        {"id": "last@example.org", "seq": 7, "value": "x"},
+    ]
+    stream = register.swept(contract=CONTRACT, reject_threshold=0.5)
+    with register.served():
+        register.pull(stream)
+        with register.feed(stream) as (feed, _):
+            last, late = sorted(feed.quarantine.entries("mini", "items"), key=lambda entry: entry.reasons[0], reverse=True)
+            assert (
+                edit(feed, "mend", late, b'{"id": "late@example.org", "seq": 6, "value": 6}', "told", "me").receipt.accepted == 1
+            )
+        register.mask_key = KEY[::-1]
+        with register.feed(stream) as (feed, _), pytest.raises(LakeError, match="hashed with another"):
+            edit(feed, "mend", last, b'{"id": "last@example.org", "seq": 7, "value": 7}', "told", "me")
+        with pytest.raises(LakeError, match="hashed with another"):
+            register.sweep(stream)
