@@ -295,10 +295,11 @@ def unfinished(feed: Feed, whole: Slice, base: LakeState, *, planned: bool, anew
     found = [
         one
         for one in feed.table.checkpoints.of_tenant(whole.tenant, _kind(anew=anew))
-        if whole.covers(one.slice)
+        # First whether the stream is the one it was: slices of another kind of cursor cannot be compared.
+        if not _why_not(feed, one, anew=anew)
+        and whole.covers(one.slice)
         and (planned or one.slice.start == whole.start)
         and "restart" not in one.account
-        and not _why_not(feed, one, anew=anew)
         and _holds(feed, one, base, _kind(anew=anew))
     ]
     slices = [one.slice for one in sorted(found, key=lambda one: one.made_at, reverse=True)]

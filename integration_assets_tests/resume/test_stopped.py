@@ -12,7 +12,7 @@ from integration_assets.errors import LimitExceededError, QuotaSpentError, Rejec
 from integration_assets.extract.limits import rules
 from integration_assets.ingest import Feed, Job, ingest
 from integration_assets.land.checkpoints import files_kept
-from integration_assets.spec import records
+from integration_assets.spec import Cursor, records
 from integration_assets.spec.receipt import Receipt
 from integration_assets.sync import sync
 from integration_assets_tests.extract.serving import Answer, page
@@ -221,6 +221,16 @@ def test_two_runs_that_take_up_one_slice_land_it_once(tmp_path: Path) -> None:
         pull.run()
         assert (pull.rows(), pull.landed()) == (upstream.truth(), PAGES * 4)
         assert pull.begun() == []
+
+
+def test_another_kind_of_cursor_leaves_what_is_kept_alone(tmp_path: Path) -> None:
+    """A stream whose cursor became a number before its first slice was whole is read anew, not compared with moments."""
+    with Upstream(PAGES, tmp_path).served() as upstream:
+        broken_at(upstream, 30, page({}, status=503))
+        failure(upstream.job("token"))
+        mended(upstream)
+        first = upstream.job("token", stream={"cursor": Cursor(field="id", kind="integer", start=0)}).run()[0]
+        assert (first.resumed_pages, first.accepted) == (0, PAGES * 4)
 
 
 def test_a_slice_that_was_finished_meanwhile_is_not_taken_up(tmp_path: Path) -> None:

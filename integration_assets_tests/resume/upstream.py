@@ -99,7 +99,7 @@ class Upstream:
         if instead is not None:
             return instead
         begin = int(query["offset"]) if form == "offset" else number * SIZE
-        chosen = [one for one in self.records if query["since"] <= _utc(one) < query["until"]]
+        chosen = [one for one in self.records if query.get("since", "") <= _utc(one) < query.get("until", "9")]
         data = chosen[begin : begin + SIZE]
         following = f"{number + 1}.{self.generation}" if begin + SIZE < len(chosen) else None
         link = f"/{form}?{urlencode({**query, 'after': following})}&{self.signed}" if following else None
