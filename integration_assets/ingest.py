@@ -153,6 +153,7 @@ def _ingest(feed: Feed, job: Job, watch: Watch, keeper: Keeper) -> Receipt:
         lane,
         above,
         keeper.position,
+        keeper.rows,
     )
     if not job.dry_run:
         feed.table.prepare(schema)

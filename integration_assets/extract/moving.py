@@ -8,6 +8,7 @@ second page. So pages that share a record have nothing between them, as long as 
 from __future__ import annotations
 
 from collections.abc import Hashable
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from integration_assets.spec.records import DELETED, Batch
@@ -48,6 +49,12 @@ class Moves:
         """Go on after the pages of an earlier run, at which the API counted `total`, and which may have told of moves."""
         self._total, self.signs = total, int(moved)
         self.first = "an earlier run, from which this one goes on, saw it" if moved else ""
+
+    def remember(self, rows: pa.Table) -> None:
+        """Count rows that an earlier run took in as having come, in their order: a record that comes again may show a move."""
+        self._old.update(zip(*_named(rows, self._stream), strict=True))
+        for name in list(islice(self._old, max(0, len(self._old) - self._half))):
+            del self._old[name]
 
     def page(self, batch: Batch, total: int | None, *, doubled: bool = False) -> None:
         """Take in the next page.
@@ -129,11 +136,11 @@ def _together(table: pa.Table, names: list[str]) -> list[Hashable]:
 
 
 def _plain(column: pa.ChunkedArray) -> list[Any]:
-    """The values; of moments their numbers, which are quicker to make."""
+    """The values; of moments their microseconds, which are quicker to make, and the same in a page as in the lake."""
     import pyarrow as pa
 
     if pa.types.is_timestamp(column.type):
-        column = column.cast(pa.int64())
+        column = column.cast(pa.timestamp("us", column.type.tz), safe=False).cast(pa.int64())
     quick = not column.null_count and (pa.types.is_integer(column.type) or pa.types.is_boolean(column.type))
     found: list[Any] = column.to_numpy().tolist() if quick else column.to_pylist()
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 
 import pyarrow as pa
 
@@ -41,13 +41,14 @@ def reading_of(
     lane: Lane | None = None,
     parents: Generator[pa.Table, None, None] | None = None,
     left: tuple[Position, int] | None = None,
+    came: Callable[[], Iterable[pa.Table]] = tuple,
 ) -> AnyReading:
     """What reads the slice; the parameters are those of `Reading`, of `FileReading` and of `Fan`."""
     if isinstance(client, FilesClient):
         return FileReading(client, source, stream, contract, slice_, max_pages, landed, lane)
     if parents is not None:
         return Fan(client, source, stream, contract, slice_, parents, max_pages, lane)
-    return Reading(client, source, stream, contract, slice_, etag, max_pages, lane, left)
+    return Reading(client, source, stream, contract, slice_, etag, max_pages, lane, left, came)
 
 
 def once_of(reading: AnyReading) -> Sequence[str]:

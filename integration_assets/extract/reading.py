@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
+
+import pyarrow as pa
 
 from integration_assets.errors import (
     HumanNeededError,
@@ -68,6 +70,7 @@ class Reading:
     max_pages : stop quietly after so many pages; None reads on, up to the source's limit.
     lane      : this slice's place beside others that are read at once.
     left      : the last page that an earlier run took in, and how many it had then: the slice is read from the next one on.
+    came      : the rows that the earlier run took in, as they are stored; those of them that come again show that a list moved.
 
     A list that is read by number and moves meanwhile is read a second time, where records have a key.
 
@@ -86,6 +89,7 @@ class Reading:
         max_pages: int | None = None,
         lane: Lane | None = None,
         left: tuple[Position, int] | None = None,
+        came: Callable[[], Iterable[pa.Table]] = tuple,
     ) -> None:
         self.pages = left[1] if left else 0
         self.drift = Drift()
@@ -106,6 +110,7 @@ class Reading:
         self._pager_of = partial(pager_for, stream, params)
         self._pager = self._pager_of()
         self._left_at = left
+        self._came = came
         self._last: _Answer | None = None
         self.times = 1
         self.begun = False
@@ -238,6 +243,9 @@ class Reading:
             raise PlaceLostError("the list moved meanwhile: where it was left is another page now")
         self.begun = True
         self._pager.saw(batch, answer.response, answer.page)
+        if self._pager.moves is not None:
+            for rows in self._came():
+                self._pager.moves.remember(rows)
         return self._following(answer, pages), pages
 
     def _left(self, pages: int) -> int:

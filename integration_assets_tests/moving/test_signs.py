@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 
-from integration_assets.errors import PagingError
+from integration_assets.errors import PagingError, UpstreamUnavailableError
 from integration_assets.extract.client import SourceClient
 from integration_assets.extract.moving import Moves
 from integration_assets.extract.reading import Reading
@@ -22,7 +22,7 @@ from integration_assets.spec import Limits, Slice, Source
 from integration_assets.spec.contract import Contract, check_stream
 from integration_assets.spec.records import DELETED, Batch
 from integration_assets.sync import sync
-from integration_assets_tests.extract.serving import Answer, Asked, serve
+from integration_assets_tests.extract.serving import Answer, Asked, page, serve
 from integration_assets_tests.moving.machine import CHANGES, LEAVING
 from integration_assets_tests.moving.upstream import FORMS, Change, Form, Upstream, Version, moment, row
 
@@ -179,3 +179,29 @@ def test_bad_records_of_a_list_that_is_read_twice_count_as_in_one_that_is_not(tm
         assert (receipt.outcome, receipt.accepted) == ("committed", 18)
         assert "read a second time" in receipt.warnings[0]
         assert len(stores.quarantine.list("moving", "items")) == len(bad)
+
+
+class Broken(Upstream):
+    """An upstream that fails at its sixth page until it is mended."""
+
+    mended = False
+
+    def answer(self, asked: Asked) -> Answer:
+        """A page, or a 503."""
+        return super().answer(asked) if self.mended or self.requests < 5 else page({}, status=503)
+
+
+def test_a_list_that_moved_before_a_run_ended_is_seen_by_the_run_that_goes_on(tmp_path: Path) -> None:
+    """A record that was read before the kept pages and comes again after them shows that another was passed over in between."""
+    up = Broken(FORM["offset, open range"], clock=END)
+    up.records = filled(up.form, 16).records
+    up.waiting = [*[lambda _: None] * 2, partial(Upstream.put, number=0, value="b")]
+    with up.served(), up.feed(tmp_path) as (feed, _):
+        with pytest.raises(UpstreamUnavailableError, match="5 pages of the slice are kept"):
+            list(sync(feed, "first"))
+        up.mended, up.clock = True, END + 1
+        receipt, *_ = sync(feed, "second")
+        assert receipt.resumed_pages == 5
+        assert "read a second time" in receipt.warnings[0]
+        landed = {row(found) for batch in feed.table.scan(feed.table.snapshot_files()) for found in batch.to_pylist()}
+        assert {one for one in up.records.values() if one.id} <= landed
