@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from integration_assets.errors import SpecError
 from integration_assets.land.lake import LakeTable
@@ -15,6 +16,8 @@ from integration_assets.spec.cursor import CursorValue, Slice
 from integration_assets.spec.parent import Parent, reach
 from integration_assets.spec.source import Source, Stream
 from integration_assets.stores import Stores
+
+_TICK = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True)
@@ -85,3 +88,23 @@ def parents_of(source: Source, stream: Stream, stores: Stores) -> Parents | None
         return None
     above = source.stream(stream.parent.stream)
     return Parents(above, stores.table(source, above), stream.parent)
+
+
+def left_out(source: Source, stream: Stream, late: Slice | None) -> tuple[str, ...]:
+    """That nobody asks for the children of records that came late: the children's own slices of that time may be finished.
+
+    late : the range of the cursor in which those records lie.
+    """
+    names = [one.name for one in source.streams if one.parent and one.parent.stream == stream.name]
+    return (f"pull {late} of {', '.join(names)} again: children of what landed late are not asked for",) if names else ()
+
+
+def around(stream: Stream, rows: pa.Table, tenant: str | None) -> Slice | None:
+    """The range of the cursor in which the rows lie; None where there is none."""
+    if stream.cursor is None:
+        return None
+    low, high = pc.min_max(rows.column(stream.cursor.field)).as_py().values()
+    if low is None:
+        return None
+    end: CursorValue = high + (_TICK if isinstance(high, datetime) else 1)
+    return Slice(low, end, tenant)

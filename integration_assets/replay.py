@@ -24,7 +24,8 @@ from integration_assets.ingest import Feed, gate_of, judge, schema_of, seen_befo
 from integration_assets.land.quarantine import Action, Entry, Quarantine, identity
 from integration_assets.land.quarantine_rows import REJECTED, payload_hash
 from integration_assets.land.state import LakeState
-from integration_assets.spec.cursor import CursorValue, Slice, watermark
+from integration_assets.parents import around, left_out
+from integration_assets.spec.cursor import Slice, watermark
 from integration_assets.spec.receipt import REPLAYED, Receipt
 from integration_assets.spec.records import DELETED
 from integration_assets.spec.source import Source, Stream
@@ -139,8 +140,8 @@ def refetch(feed: Feed, run_id: str, entries: Sequence[Entry], actor: str) -> It
         span = replace(slice_, tenant=None) if feed.stream.cursor else None
         tenants = None if slice_.tenant is None else [slice_.tenant]
         for receipt in sync(feed, run_id, span=span, tenants=tenants, afresh=True):
-            warnings = (*receipt.warnings, *_children(feed, slice_)) if receipt.version is not None else receipt.warnings
-            yield replace(receipt, warnings=warnings)
+            late = left_out(feed.source, feed.stream, slice_) if receipt.version is not None else ()
+            yield replace(receipt, warnings=(*receipt.warnings, *late))
         mine = [entry.identity for entry in entries if slice_.covers(entry.slice)]
         again = {
             entry.identity
@@ -208,7 +209,7 @@ def _land(feed: Feed, run_id: str, records: Sequence[Stored], tenant: str | None
     decoded, broken = decode_stored(
         feed.source, feed.stream, feed.contract, tenant, {name: one.payload for name, one in wanted.items()}
     )
-    fresh = seen_before(feed, _around(feed.stream, decoded.table, tenant)).fresh(decoded)
+    fresh = seen_before(feed, around(feed.stream, decoded.table, tenant)).fresh(decoded)
     accepted, stored, turned_away = judge(feed, gate_of(feed), fresh)
     rejected = {reject.payload.decode(): reject.reasons for reject in turned_away}
     rejected |= {name: tuple(map(feed.client.redact, reject.reasons)) for name, reject in broken.items()}
@@ -217,7 +218,7 @@ def _land(feed: Feed, run_id: str, records: Sequence[Stored], tenant: str | None
     receipt = _receipt(feed, base, tenant, run_id, began, len(records), accepted, rejected)
     receipt = replace(receipt, outcome="dry-run" if dry_run else receipt.outcome, seconds=round(monotonic() - started, 3))
     if landing:
-        receipt = replace(receipt, warnings=_children(feed, _around(feed.stream, accepted, tenant)))
+        receipt = replace(receipt, warnings=left_out(feed.source, feed.stream, around(feed.stream, accepted, tenant)))
     if dry_run or not landing:
         return Landed(receipt, there, rejected)
     with feed.table.writer(schema) as writer:
@@ -227,23 +228,6 @@ def _land(feed: Feed, run_id: str, records: Sequence[Stored], tenant: str | None
         writer.write(rows.set_column(rows.schema.get_field_index("_extracted_at"), "_extracted_at", moments))
         names = [name[:_NAME] for name in landing]
         return Landed(feed.table.commit(writer, receipt, None, base, feed.stream.origin, once=names), there, rejected)
-
-
-def _around(stream: Stream, rows: pa.Table, tenant: str | None) -> Slice | None:
-    """The range of the cursor in which the rows lie, to compare them with what the lake has there."""
-    if stream.cursor is None:
-        return None
-    low, high = pc.min_max(rows.column(stream.cursor.field)).as_py().values()
-    if low is None:
-        return None
-    end: CursorValue = high + (_TICK if isinstance(high, datetime) else 1)
-    return Slice(low, end, tenant)
-
-
-def _children(feed: Feed, slice_: Slice | None) -> tuple[str, ...]:
-    """That children of the slice's records are not asked for by themselves: their own slices of that time may be finished."""
-    names = [one.name for one in feed.source.streams if one.parent and one.parent.stream == feed.stream.name]
-    return (f"pull {slice_} of {', '.join(names)} again: children of what landed late are not asked for",) if names else ()
 
 
 def _receipt(

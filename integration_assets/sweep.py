@@ -23,6 +23,7 @@ from integration_assets.land.lake import LakeFile, VersionsGoneError
 from integration_assets.land.state import LakeState
 from integration_assets.land.sweeping import Differences, Lists, Stamp, list_schema, revivals, swept_schema, tombstones
 from integration_assets.land.writer import Writer
+from integration_assets.parents import around, left_out
 from integration_assets.spec.cursor import Slice, watermark
 from integration_assets.spec.receipt import SWEPT, Receipt
 from integration_assets.spec.sweep import Sweep, SweepReceipt, keys_of
@@ -244,6 +245,7 @@ def _land(task: _Task, base: LakeState, receipt: SweepReceipt, seen: Differences
     if not (seen.unlisted or seen.returned):
         return Swept(replace(receipt, outcome="unchanged"))
     aim, unlisted, revived = target(feed.source, feed.stream, feed.contract), 0, 0
+    ranges: list[Slice | None] = []
     with feed.table.writer(schema) as writer:
         for rows in tombstones(seen.gone(), schema, stamp):
             writer.write(rows)
@@ -251,11 +253,14 @@ def _land(task: _Task, base: LakeState, receipt: SweepReceipt, seen: Differences
         for rows in revivals(feed.table, aim, seen.back(), schema, stamp):
             writer.write(rows)
             revived += rows.num_rows
+            ranges.append(around(feed.stream, rows, task.tenant))
         if unlisted > receipt.allowed:
             raise SliceTakenError("the table changed while it was compared")
         if not (unlisted or revived):
             return Swept(replace(receipt, outcome="unchanged"))
-        receipt = replace(receipt, unlisted=unlisted, revived=revived, seconds=round(monotonic() - task.started, 3))
+        late = (warning for range_ in ranges for warning in left_out(feed.source, feed.stream, range_))
+        seconds = round(monotonic() - task.started, 3)
+        receipt = replace(receipt, unlisted=unlisted, revived=revived, seconds=seconds, warnings=tuple(late)[:EXAMPLES])
         feed.table.prepare(schema)
         committed = feed.table.commit(writer, _receipt(task, base, receipt), None, base, feed.stream.origin)
     return Swept(replace(receipt, version=committed.version), examples)
@@ -286,6 +291,7 @@ def _receipt(task: _Task, base: LakeState, receipt: SweepReceipt) -> Receipt:
         started_at=receipt.swept_at,
         finished_at=datetime.now(UTC).isoformat(),
         mask_key=task.feed.mask.key_name,
+        warnings=receipt.warnings,
         sweep=receipt.to_dict(),
     )
 

@@ -42,6 +42,8 @@ def run_sweep(
             account = blocks_table("Dry run: nothing was written" if dry_run else "Sweep")
             account.add_row(block(_name(swept.receipt), _lines(swept.receipt)))
             out.print(account)
+            for warning in swept.receipt.warnings:
+                say(warning)
             if swept.examples:
                 rows = [showing.row(row) for row in swept.examples]
                 line(out, "Would be deleted:" if swept.receipt.version is None else "Deleted:")

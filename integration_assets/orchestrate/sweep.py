@@ -14,7 +14,7 @@ from pydantic import Field
 from integration_assets.errors import SpecError
 from integration_assets.orchestrate.automation import runs_by_itself
 from integration_assets.orchestrate.failures import explained
-from integration_assets.orchestrate.metadata import Metadata, markdown_table
+from integration_assets.orchestrate.metadata import Metadata, bullets, markdown_table
 from integration_assets.orchestrate.resources import StoresResource
 from integration_assets.orchestrate.specs import warehouse_key
 from integration_assets.spec.source import Source, Stream
@@ -130,6 +130,7 @@ def _metadata(swept: "Swept", showing: "Showing") -> Metadata:
         **{name: value.int(count) for name, count in counts.items()},
         **({"refused": value.text(receipt.refused)} if receipt.refused else {}),
         **({"lake version": value.int(receipt.version)} if receipt.version is not None else {}),
+        **({"warnings": value.md(bullets(receipt.warnings))} if receipt.warnings else {}),
         **({"not listed": value.md(markdown_table(rows))} if rows else {}),
         "receipt": value.json(receipt.to_dict()),
     }

@@ -71,6 +71,7 @@ class SweepReceipt:
     unknown  : keys of the list that the table has no row of; a sync has yet to pull them.
     refused  : why nothing was deleted; None where nothing stood against it.
     version  : the lake's version that has the findings; None when nothing was committed.
+    warnings : what else someone should know.
     """
 
     source: str
@@ -95,6 +96,7 @@ class SweepReceipt:
     seconds: float = 0.0
     refused: str | None = None
     version: int | None = None
+    warnings: tuple[str, ...] = ()
 
     @property
     def deleted(self) -> int:

@@ -12,10 +12,11 @@ from integration_assets.cli.run import run_sync
 from integration_assets.errors import ResponseError, SpecError, UpstreamUnavailableError
 from integration_assets.replay import check_replayable, refetch, replay
 from integration_assets.settings import Settings
-from integration_assets.spec import Parent, Slice
+from integration_assets.spec import Parent, Single, Slice, Sweep
 from integration_assets.spec.parent import for_parent
+from integration_assets.sweep import sweep
 from integration_assets.sync import merge, sync
-from integration_assets_tests.fanout.orders import HERE, Api, at, by_day, items, orders
+from integration_assets_tests.fanout.orders import HERE, START, Api, at, by_day, items, orders
 
 
 def test_children_follow_their_parents_through_changes(api: Api) -> None:
@@ -191,6 +192,28 @@ def test_a_parent_mended_late_says_to_pull_its_children(api: Api, mend: Any) -> 
     api.both(31)
     assert api.rows() != api.truth()
     api.pull("items", 31, span=Slice(at(2), at(2.5)))
+    assert api.rows() == api.truth()
+
+
+def test_a_parent_brought_back_by_a_sweep_says_to_pull_its_children(api: Api) -> None:
+    """An order that was hidden while its items' turn came, and is listed again as it was, says which range of them to pull."""
+    keys = Sweep(path="/orders", params={"since": START.isoformat()}, paging=Single())
+    api.streams = (orders(sweep=keys), items())
+    for number in range(20):
+        api.put(f"o{number:02}", 1, 1, 2)
+    api.pull("orders", 10)
+    hidden = api.orders.pop("o05")
+    warnings = []
+    for back in (False, True):
+        if back:
+            api.pull("items", 10)
+            api.orders["o05"] = hidden
+        with api.feed("orders") as (feed, stores):
+            (swept,) = sweep(feed, stores, "sweep", "someone")
+        warnings.append(swept.receipt.warnings)
+    assert (warnings[0], "of items again" in warnings[1][0]) == ((), True)
+    assert api.rows() != api.truth()
+    api.pull("items", 31, span=Slice(at(1), at(1.5)))
     assert api.rows() == api.truth()
 
 
