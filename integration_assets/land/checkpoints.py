@@ -114,15 +114,15 @@ class Checkpoints:
         found = [self._read(path) for path in self._paths() if path.startswith(prefix)]
         return [checkpoint for checkpoint in found if checkpoint is not None]
 
-    def live(self, now: datetime | None = None) -> list[Checkpoint]:
-        """All documents that are not too old. Those that are, are deleted."""
+    def live(self, now: datetime | None = None, *, forget: bool = True) -> list[Checkpoint]:
+        """All documents that are not too old. Those that are, are deleted, unless they are not to be forgotten."""
         oldest = (now or datetime.now(UTC)) - KEPT - _LONGEST_RUN
         found = []
         for path in self._paths():
             checkpoint = self._read(path)
             if checkpoint is not None and checkpoint.made_at > oldest:
                 found.append(checkpoint)
-            else:
+            elif forget:
                 self._store.delete(path)
         return found
 
@@ -184,10 +184,10 @@ def _digest(value: object) -> str:
     return blake2b(json.dumps(value).encode(), digest_size=8).hexdigest()
 
 
-def files_kept(checkpoints: Checkpoints) -> set[str]:
+def files_kept(checkpoints: Checkpoints, *, forget: bool = True) -> set[str]:
     """The paths in the table's folder of files that are in no commit and still wanted, by a slice that may be taken up.
 
     A vacuum calls it before it deletes anything, as `files_kept(table.checkpoints)`, and leaves these files alone. Documents
-    that nobody will take up any more are deleted on the way.
+    that nobody will take up any more are deleted on the way, where `forget`.
     """
-    return {file.path for checkpoint in checkpoints.live() for file in checkpoint.files}
+    return {file.path for checkpoint in checkpoints.live(forget=forget) for file in checkpoint.files}

@@ -58,7 +58,7 @@ def find_waste(store: Store, before: datetime, wanted: Collection[str] = ()) -> 
     found = [file for file in _files(store) if file.changed < before]
     if not found:
         return []
-    kept = {*wanted, *files_kept(Checkpoints(store))}
+    kept = {*wanted, *files_kept(Checkpoints(store), forget=False)}
     table = store.open()
     half = [Waste(file.path, file.bytes, "half-written") for file in found if _half(file.path)]
     if table is None:
@@ -74,6 +74,7 @@ def find_waste(store: Store, before: datetime, wanted: Collection[str] = ()) -> 
 
 def delete_waste(store: Store, waste: Iterable[Waste]) -> None:
     """Delete the files; those that another vacuum was quicker to delete are no error. Raises `LakeError`, `RescheduleError`."""
+    Checkpoints(store).live()  # forgets those that nobody will take up any more
     for file in waste:
         if _half(file.path):
             with store.guard("clean"):

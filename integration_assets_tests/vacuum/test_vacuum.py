@@ -25,7 +25,7 @@ from integration_assets.land.lake import Lake, LakeTable
 from integration_assets.orchestrate.build import build
 from integration_assets.orchestrate.resources import StoresResource
 from integration_assets.settings import Settings
-from integration_assets.spec import Slice
+from integration_assets.spec import Receipt, Slice
 from integration_assets.stores import Stores
 from integration_assets.sync import merge, sync
 from integration_assets.upkeep import Kept, vacuum
@@ -141,7 +141,7 @@ def test_commits_join_small_files_by_themselves(mini: Mini, monkeypatch: pytest.
     monkeypatch.setattr(lake, "MANY_FILES", 5)
     monkeypatch.setattr(lake, "_EVERY", 5)
     with mini.feed(mini.stream()) as (feed, stores):
-        receipts = []
+        receipts: list[Receipt] = []
         for number in range(7):
             put(mini, number)
             receipts += sync(feed, "run")
@@ -175,7 +175,10 @@ def test_an_unfinished_slice_keeps_its_files(mini: Mini) -> None:
         document.write_bytes(Checkpoint(Slice(0, 9), base, {}, files).to_json())
         assert clean(feed, stores)[0].waste == ()
         document.write_bytes(Checkpoint(Slice(0, 9), base, {}, files, made_at=datetime.now(UTC) - OLD).to_json())
-        assert [file.path for file in clean(feed, stores)[0].waste] == [file.path for file in files]
+        for dry_run in (True, False):
+            assert document.exists()
+            assert [file.path for file in clean(feed, stores, dry_run=dry_run)[0].waste] == [file.path for file in files]
+        assert not document.exists()
 
 
 def test_syncs_and_vacuums_race(mini: Mini) -> None:
