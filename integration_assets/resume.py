@@ -321,7 +321,8 @@ def rest(feed: Feed, whole: Slice, done: list[Slice], *, anew: bool) -> Slice:
     cursor, end = feed.stream.cursor, done[-1].end
     if cursor is None or end is None:
         return replace(whole, start=whole.end)
-    start: Any = end - cursor.lookback if cursor.lookback and not anew else end  # type: ignore[operator] # both times, or both numbers
+    again = cursor.lookback and not anew and feed.stream.key
+    start: Any = end - cursor.lookback if again else end  # type: ignore[operator] # both times, or both numbers
     return replace(whole, start=start if whole.start is None else max(start, whole.start))
 
 

@@ -12,11 +12,11 @@ from integration_assets.errors import LimitExceededError, QuotaSpentError, Rejec
 from integration_assets.extract.limits import rules
 from integration_assets.ingest import Feed, Job, ingest
 from integration_assets.land.checkpoints import files_kept
-from integration_assets.spec import Cursor, records
+from integration_assets.spec import Cursor, Partitions, records
 from integration_assets.spec.receipt import Receipt
 from integration_assets.sync import sync
 from integration_assets_tests.extract.serving import Answer, page
-from integration_assets_tests.resume.upstream import HERE, Upstream, failure, record
+from integration_assets_tests.resume.upstream import HERE, ORIGIN, Upstream, failure, record
 
 PAGES = 40
 
@@ -221,6 +221,19 @@ def test_two_runs_that_take_up_one_slice_land_it_once(tmp_path: Path) -> None:
         pull.run()
         assert (pull.rows(), pull.landed()) == (upstream.truth(), PAGES * 4)
         assert pull.begun() == []
+
+
+def test_rows_without_a_key_are_not_read_again_behind_an_unfinished_slice(tmp_path: Path) -> None:
+    """The rest of an open partition begins where the unfinished slice ended: its lookback could not be told from new rows."""
+    with Upstream(PAGES, tmp_path).served() as upstream:
+        day = Partitions(every="day", start=date(2024, 1, 1))
+        pull = upstream.job("token", stream={"key": (), "disposition": "append", "partitions": day})
+        broken_at(upstream, 20, page({}, status=503))
+        failure(pull, partitions=["2024-01-01"], now=ORIGIN + timedelta(seconds=120))
+        mended(upstream)
+        receipts = pull.run(partitions=["2024-01-01"], now=ORIGIN + timedelta(seconds=160))
+        assert [receipt.resumed_pages for receipt in receipts] == [20, 0]
+        assert (pull.rows(), pull.landed()) == (upstream.truth(), PAGES * 4)
 
 
 def test_another_kind_of_cursor_leaves_what_is_kept_alone(tmp_path: Path) -> None:
