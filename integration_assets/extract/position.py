@@ -16,7 +16,8 @@ from integration_assets.extract.paging import Place
 from integration_assets.spec.records import Batch
 
 _SECRET = re.compile(
-    r"(^|[-_.])(sig|signature|secret|password|passwd|pwd|api[-_]?key|access[-_]?(token|key)|auth|authorization|credentials?)$",
+    r"(^|[-_.]|(?-i:(?<=[a-z])(?=[A-Z])))(sig|signature|secret|password|passwd|pwd|jwt|api[-_]?key|auth|authorization|credentials?"
+    r"|(access|auth|bearer|id|refresh|security|session)[-_]?token|access[-_]?key)$",
     re.IGNORECASE,
 )
 _MARK = 4

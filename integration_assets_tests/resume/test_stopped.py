@@ -299,10 +299,11 @@ def test_a_missing_file_costs_only_the_pages(tmp_path: Path) -> None:
         assert (pull.rows(), pull.landed()) == (upstream.truth(), PAGES * 4)
 
 
-def test_no_credential_is_kept(tmp_path: Path) -> None:
-    """A next link that carries a signature is nowhere in the lake: such a slice is read from its start."""
+@pytest.mark.parametrize("name", ["signature", "X-Amz-Security-Token", "clientSecret"])
+def test_no_credential_is_kept(name: str, tmp_path: Path) -> None:
+    """A next link that carries a signature, or the like, is nowhere in the lake: such a slice is read from its start."""
     with Upstream(PAGES, tmp_path).served() as upstream:
-        upstream.signed = "signature=abcdef"
+        upstream.signed = f"{name}=abcdef"
         pull = upstream.job("next_link")
         broken_at(upstream, 30, page({}, status=503))
         assert "kept" not in str(failure(pull))
