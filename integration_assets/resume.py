@@ -52,6 +52,7 @@ _SIEVE_ROWS = 500_000
 """Rows of an earlier run that are looked at for duplicates, as many as a sieve remembers."""
 _SILENT = 3
 """Runs in a row that get no answer at the place where the slice was left, before its start is tried: a token may be the cause."""
+_UNNOTED = "how far the slice was read could not be noted on the way"
 _COUNTS = ("fetched", "accepted", "rejected", "duplicate", "filtered", "tombstones")
 _SPENT = ("requests", "retries", "bytes", "throttled", "queued")
 _CHANGED = {
@@ -140,9 +141,13 @@ class Keeper:
         return enough and monotonic() - self._looked >= limits.checkpoint_seconds
 
     def note_if_due(self, count: Progress, reading: AnyReading, writer: Writer) -> None:
-        """Write a checkpoint if one is due. Call it only when all that was read is in the writer."""
-        if self.due(count):
-            self._note(count, reading, writer)
+        """Write a checkpoint if one is due. Call it only when all that was read is in the writer.
+
+        One that cannot be put is a warning and ends no run: it promises nothing.
+        """
+        failed = self._note(count, reading, writer) if self.due(count) else None
+        if failed is not None and _UNNOTED not in " ".join(reading.warnings):
+            reading.warnings.append(f"{_UNNOTED}: {failed.what}")
 
     def broke(self, error: IntegrationError) -> None:
         """Told the error with which the reading, and nothing else, ended."""
@@ -203,12 +208,15 @@ class Keeper:
         why = _why_not(self._feed, found, anew=not self._job.skip_known)
         return why or ("" if self._feed.table.checkpoints.there(found.files) else "its files are gone")
 
-    def _note(self, count: Progress, reading: AnyReading, writer: Writer) -> None:
-        """Write a checkpoint; none where another run could not find the place."""
+    def _note(self, count: Progress, reading: AnyReading, writer: Writer) -> IntegrationError | None:
+        """Write a checkpoint; none where another run could not find the place. Returns why it could not be put.
+
+        Raises the error with which a row could not be written.
+        """
         position = position_of(reading)
         self._looked_at, self._looked = count.pages, monotonic()
         if position is None:
-            return
+            return None
         account = {
             "position": position.to_json(),
             "pages": count.pages,
@@ -221,8 +229,13 @@ class Keeper:
             "warnings": list(reading.warnings),
             "spent": _spent(self.spent()),
         }
-        self._put(Checkpoint(self._job.slice, self._base, about(self._feed), writer.seal(), account))
+        files = writer.seal()
+        try:
+            self._put(Checkpoint(self._job.slice, self._base, about(self._feed), files, account))
+        except IntegrationError as failed:
+            return failed
         self._kept_pages = count.pages
+        return None
 
     def _keep(self, error: IntegrationError, count: Progress, reading: AnyReading, writer: Writer) -> None:
         """Write the last checkpoint of a slice that ends with `error`, and let the error say so."""
@@ -233,8 +246,8 @@ class Keeper:
                 self._restart(count)
             elif isinstance(error, _SUSPECT):
                 self._drop()
-            elif count.pages > self._kept_pages:
-                self._note(count, reading, writer)
+            elif count.pages > self._kept_pages and (failed := self._note(count, reading, writer)):
+                raise failed
         except IntegrationError as failed:
             if failed is not error:
                 error.what = f"{error.what.rstrip('.')}; what was read of the slice could not be kept: {failed.what}"

@@ -10,9 +10,9 @@ import pytest
 
 from integration_assets.errors import LimitExceededError, QuotaSpentError, RejectThresholdError, UpstreamUnavailableError
 from integration_assets.extract.limits import rules
-from integration_assets.ingest import Feed, Job, ingest
+from integration_assets.ingest import Feed, Job, ingest, schema_of
 from integration_assets.land.checkpoints import files_kept
-from integration_assets.spec import Cursor, Partitions, records
+from integration_assets.spec import Cursor, Partitions, Slice, records
 from integration_assets.spec.receipt import Receipt
 from integration_assets.sync import sync
 from integration_assets_tests.extract.serving import Answer, page
@@ -221,6 +221,18 @@ def test_two_runs_that_take_up_one_slice_land_it_once(tmp_path: Path) -> None:
         pull.run()
         assert (pull.rows(), pull.landed()) == (upstream.truth(), PAGES * 4)
         assert pull.begun() == []
+
+
+def test_a_checkpoint_that_cannot_be_written_ends_no_run(tmp_path: Path) -> None:
+    """Where notes cannot be put, as in a bucket that lets nothing be replaced, the slice lands all the same and says so."""
+    with Upstream(PAGES, tmp_path).served() as upstream:
+        pull = upstream.job("token", limits={"checkpoint_pages": 1})
+        with pull.feed() as (feed, _):
+            feed.table.prepare(schema_of(feed))
+            (Path(feed.table.uri) / "_checkpoints").symlink_to(tmp_path / "gone" / "away")
+            receipt = ingest(feed, Job(Slice(ORIGIN, ORIGIN + timedelta(days=1)), feed.table.state(), "run"))
+        assert (receipt.outcome, pull.landed()) == ("committed", PAGES * 4)
+        assert len([said for said in receipt.warnings if "could not be noted" in said]) == 1
 
 
 def test_rows_without_a_key_are_not_read_again_behind_an_unfinished_slice(tmp_path: Path) -> None:
