@@ -73,7 +73,10 @@ def test_the_demo_loads_a_month_and_a_day_and_then_only_what_is_new(tmp_path: Pa
     assert re.search(r"EWR +│ +[\d,]+", second)
 
 
-@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+ASKED = [signal.SIGTERM, *([signal.SIGINT] if os.environ.get("INTEGRATION_SOAK") else [])]
+
+
+@pytest.mark.parametrize("asked", ASKED, ids=lambda number: number.name)
 def test_dev_serves_until_it_is_told_to_stop(tmp_path: Path, asked: signal.Signals) -> None:
     """The webserver answers beside the sandbox, and one interrupt, or one request to end, ends all of it."""
     with socket.socket() as probe:

@@ -15,7 +15,9 @@ def sources() -> list[Source]:
     url = os.environ["LIVE_SHOP_URL"]
     shop = source(url)
     orders, countries = shop.stream("orders"), shop.stream("countries")
-    patient = Limits(attempts=1, wait_initial=0, wait_max=0, read_timeout=300)  # for days that the test holds back
+    patient = Limits(
+        attempts=1, wait_initial=0, wait_max=0, read_timeout=300, slices=1
+    )  # for days that the test holds back, in turn
     late = source(url, name="late", streams=(orders,), clock_path="/clock", schedule=None, limits=patient)
     return [source(url, streams=(orders, countries), schedule="0 0 1 1 *", limits=patient), late]
 

@@ -1,5 +1,6 @@
 """Backfills as the UI starts them, over real processes: cancelled, resumed, beside the night; and a catch-up by the daemon."""
 
+import os
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
@@ -59,6 +60,7 @@ def days(*numbers: int) -> list[str]:
     return [f"2024-03-{number:02}" for number in numbers]
 
 
+@pytest.mark.skipif(not os.environ.get("INTEGRATION_SOAK"), reason="half a minute long; set INTEGRATION_SOAK")
 def test_a_backfill_is_cancelled_and_resumed_beside_the_night(live: Daemon, shop: Shop) -> None:
     """Days with holes between them run as far as the limits let them; a night passes them by; what was done is not done again."""
     held = Event()

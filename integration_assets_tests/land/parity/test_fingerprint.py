@@ -12,7 +12,7 @@ from integration_assets.land.fingerprint import lake_fingerprint, recent
 from integration_assets.land.warehouse import Target
 from integration_assets.spec.cursor import CursorValue
 from integration_assets_tests.land.helpers import CONTRACT, TECHNICAL, day, days, land, row
-from integration_assets_tests.land.parity.conftest import Pair
+from integration_assets_tests.land.parity.conftest import Pair, bigquery_in_soak
 
 MERGE = Target("shop", "orders", CONTRACT, {}, ("id",), "at", "merge", tombstones=True)
 APPEND = replace(MERGE, disposition="append", tombstones=False)
@@ -76,6 +76,7 @@ def test_a_table_that_someone_changed_differs(pair: Pair, sql: str) -> None:
     assert not alike(pair, MERGE, day(2))
 
 
+@bigquery_in_soak
 def test_what_is_recent_is_two_days_of_versions(pair: Pair) -> None:
     """The window goes back from the newest version that the lake has, so a change of an old row is not seen in it."""
     land(pair.table(), [row("a", 1), row("b", 8), row("c", 9)], days(0, 10))
@@ -102,6 +103,7 @@ def test_versions_that_engines_spell_differently_are_compared_whole(pair: Pair, 
     assert alike(pair, target)
 
 
+@bigquery_in_soak
 def test_a_lake_that_is_ahead_is_compared_where_the_table_is(pair: Pair) -> None:
     """Commits that are not merged yet do not count: the lake is read at the version that the table has reached."""
     land(pair.table(), [row("a", 1)], days(0, 2))
@@ -132,6 +134,7 @@ def test_without_a_key_rows_are_counted(pair: Pair) -> None:
     assert not alike(pair, keyless)
 
 
+@bigquery_in_soak
 def test_a_replaced_table_is_the_newest_snapshot(pair: Pair) -> None:
     """Of a lake of snapshots the last one counts, told by when its pull began; it may be empty."""
     land(pair.table(), [row("a", 1, extracted=1), row("b", 1, extracted=1)], started=day(1), content_hash="one")

@@ -85,6 +85,7 @@ def test_a_deletion_ends_the_last_version(pair: Pair) -> None:
     assert pair.warehouse.doubled_keys(HISTORY) == 0
 
 
+@bigquery_in_soak
 def test_a_history_is_the_same_when_it_is_built_again(pair: Pair) -> None:
     """From the lake's snapshot after compaction, after a deletion of rows, and after the table was dropped."""
     versions = [seen(key, version, pulled) for key in "ab" for version, pulled in ((1, 100), (3, 101), (2, 102), (3, 100))]
@@ -109,6 +110,7 @@ def test_any_order_gives_the_same_history(pair: Pair, chance: int) -> None:
     assert pair.warehouse.doubled_keys(HISTORY) == 0
 
 
+@bigquery_in_soak
 def test_a_history_may_be_by_number_or_by_pull_and_have_odd_keys(pair: Pair) -> None:
     """The range has the version's type; without a version it is the time of the pull; keys may be of several columns."""
     numbered = replace(HISTORY, stream="numbered", version="n")
