@@ -371,6 +371,8 @@ class LakeTable:
             configuration={
                 # The receipts are the audit: log entries are kept for a hundred years.
                 "delta.logRetentionDuration": "interval 36500 days",
+                # Opening a table reads the log since its last checkpoint, and each slice opens it a few times.
+                "delta.checkpointInterval": "10",
                 "delta.dataSkippingStatsColumns": ",".join(skipping_columns(schema)),
             },
         )
