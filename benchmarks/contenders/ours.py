@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from benchmarks.contenders.job import Job, finish, job
-from benchmarks.records import START
+from benchmarks.records import START, YEAR
 from integration_assets.settings import Settings
 from integration_assets.spec import Cursor, Limits, Offset, Partitions, Source, Stream, Token
 from integration_assets.spec.cursor import Slice
@@ -17,7 +18,7 @@ def source(asked: Job, connections: int, bad: bool, daily: bool = False) -> Sour
     """The upstream as a spec."""
     paging = {
         "token": Token(path="next", param="cursor", size_param="limit", size=asked.page),
-        "offset": Offset(limit=asked.page),
+        "offset": Offset(limit=asked.page, total_path="total"),
     }[asked.paging]
     stream = Stream(
         name="orders",
@@ -50,7 +51,7 @@ def main() -> None:
             start = datetime.fromisoformat(asked.since) if asked.since else START
             span = Slice(start, datetime.fromisoformat(asked.before) if asked.before else None)
         days = [f"{START + timedelta(days=number):%Y-%m-%d}" for number in range(rest.days)]
-        receipts = list(sync(feed, "bench", span=span, partitions=days or None))
+        receipts = list(sync(feed, "bench", span=span, partitions=days or None, now=_now(asked) if rest.merge else None))
         if rest.merge and any(receipt.version is not None for receipt in receipts):
             merge(feed, stores, "bench")
         finish(
@@ -59,6 +60,11 @@ def main() -> None:
             commits=sum(receipt.version is not None for receipt in receipts),
             requests=sum(receipt.requests for receipt in receipts),
         )
+
+
+def _now(asked: Job) -> datetime:
+    """The upstream's clock: the end of its history at first, and a week on when something changed since."""
+    return START + YEAR + (timedelta(days=7) if Path(asked.folder, "warehouse.duckdb").exists() else timedelta(0))
 
 
 if __name__ == "__main__":
