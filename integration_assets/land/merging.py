@@ -99,7 +99,7 @@ def _new_files(lake_table: LakeTable, before: int | None, version: int, *, rebui
         try:
             return lake_table.files(before, version), False
         except VersionsGoneError:
-            pass
+            pass  # what is new cannot be told any more: the whole snapshot is merged
     return lake_table.snapshot_files(version), True
 
 

@@ -55,7 +55,7 @@ class Showing:
                 shown = self._value(whole, (), known=False)
                 return payload.decode() if shown == whole else msgspec.json.encode(shown).decode()
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                pass
+                pass  # no JSON: shown as text, or not at all, below
         text = payload.decode(errors="backslashreplace")
         if self.contract.personal or _NAMES.search(_letters(text)):
             return f"({len(payload):,} bytes, not shown: what is in them cannot be told apart)"

@@ -20,6 +20,7 @@ POINTS = 7_000
 
 
 def _clean(tally: Tally) -> None:
+    assert tally.records, "nothing was accounted for"
     assert tally.clean, table([tally])
 
 
@@ -46,6 +47,7 @@ def test_a_run_may_be_killed_at_any_moment(mode: Mode, children: Children, tmp_p
         for deeds in at_random(Random(SEED), 2, points=POINTS, seconds=0.4):  # noqa: S311 - repeatable
             kill(stage, deeds, tally, tidy=True)
     _clean(tally)
+    assert tally.kills
 
 
 @pytest.mark.parametrize("runs", [2, 8])
