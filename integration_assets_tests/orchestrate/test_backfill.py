@@ -100,7 +100,8 @@ def test_the_daemon_catches_up_over_a_kill(live: Daemon, shop: Shop) -> None:
     shop.asked.clear()
     held = Event()
     shop.held = {"2024-03-03": held}
-    live.until(lambda: shop.asked == days(2, 3), sensors=True)
+    # The other shop has no clock of its own, so its catch-up asks for yesterday, before or after these.
+    live.until(lambda: [day for day in shop.asked if day < "2025"] == days(2, 3), sensors=True)
     live.until(lambda: len(live.events(LATE)) == 2)
     assert in_progress(live, LATE, late.stream("orders")) == set(days(3, 4))
 
