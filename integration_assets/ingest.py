@@ -179,6 +179,7 @@ def _ingest(feed: Feed, job: Job, watch: Watch, keeper: Keeper) -> Receipt:
                 if stream.disposition == "replace":
                     _digest(digest, stored)
                 keeper.note_if_due(count, reading, writer)
+                del batch, mine, fresh, accepted, stored, rejects  # a batch is freed before the next one is gathered
 
         receipt = _receipt(feed, job, count, reading, keeper.spent(), digest.hexdigest())
         if job.dry_run:

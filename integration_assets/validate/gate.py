@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections import defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -71,7 +72,12 @@ class Gate:
 
         chosen = table if len(live) == table.num_rows else table.take(live)
         frame = chosen.select(self.contract.arrow_schema.names).to_pandas(types_mapper=pd.ArrowDtype)
-        return {live[position]: found for position, found in self._validate(frame).items()}
+        reasons = {live[position]: found for position, found in self._validate(frame).items()}
+        del frame
+        # pandera and a frame hold each other. The collector that frees them counts objects, not bytes, and is due only after
+        # dozens of batches, all of whose columns would be kept until then. The young objects are few: this takes a millisecond.
+        gc.collect(1)
+        return reasons
 
     def _validate(self, frame: pd.DataFrame) -> Reasons:
         """Reasons by position in `frame`. A check that breaks on some rows is narrowed down to them by halving."""

@@ -1,7 +1,9 @@
 """The gate splits good rows from bad ones, with every reason."""
 
+import gc
 from datetime import UTC, datetime
 
+import pandas as pd
 import pyarrow as pa
 import pytest
 
@@ -92,3 +94,22 @@ def test_rejects_of_the_decoder_are_passed_on() -> None:
     early = Reject(b"{", ("not JSON",))
     _, rejects = ORDERS.check(Batch(given.table, given.raw, (early,), 2))
     assert rejects == [early]
+
+
+def test_no_batch_outlives_its_check() -> None:
+    """Memory does not grow with the number of batches: what pandera looked at is free when the gate is done with it."""
+
+    def alive() -> int:
+        return sum(isinstance(found, pd.DataFrame) for found in gc.get_objects())
+
+    some = batch("Order", *(order(str(number)) for number in range(100)))
+    ORDERS.check(some)
+    gc.collect()
+    before = alive()
+    gc.disable()  # else it would depend on what else was made meanwhile
+    try:
+        for _ in range(3):
+            ORDERS.check(some)
+        assert alive() == before
+    finally:
+        gc.enable()
