@@ -8,7 +8,7 @@ from integration_assets.errors import SpecError
 from integration_assets.extract.client import SourceClient
 from integration_assets.extract.keys import KeyReading
 from integration_assets.ingest import Feed, batches, valueless
-from integration_assets.land.lake import LakeFile
+from integration_assets.land.reading import LakeFile
 from integration_assets.land.writer import Writer
 from integration_assets.spec.paging import Offset, PageNumber
 from integration_assets.spec.source import Stream

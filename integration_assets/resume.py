@@ -36,8 +36,9 @@ from integration_assets.extract.position import PlaceLostError, Position
 from integration_assets.extract.reading import AHEAD_PAGES
 from integration_assets.extract.usage import Usage
 from integration_assets.land.checkpoints import KEPT, Checkpoint
-from integration_assets.land.lake import LakeFile, VersionsGoneError
+from integration_assets.land.reading import LakeFile
 from integration_assets.land.state import LakeState
+from integration_assets.land.store import VersionsGoneError
 from integration_assets.spec.cursor import Slice
 from integration_assets.spec.paging import Single
 from integration_assets.spec.records import DELETED, Drift

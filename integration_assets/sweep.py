@@ -19,8 +19,9 @@ from integration_assets.each_tenant import Failures, check_axis, tenants_of
 from integration_assets.errors import IntegrationError, LakeError, RescheduleError, SliceTakenError, SweepRefusedError
 from integration_assets.ingest import Feed, schema_of
 from integration_assets.key_list import READINGS, KeyList, read_list
-from integration_assets.land.lake import LakeFile, VersionsGoneError
+from integration_assets.land.reading import LakeFile
 from integration_assets.land.state import LakeState
+from integration_assets.land.store import VersionsGoneError
 from integration_assets.land.sweeping import Differences, Lists, Stamp, list_schema, revivals, swept_schema, tombstones
 from integration_assets.land.writer import Writer
 from integration_assets.parents import around, left_out

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from integration_assets.errors import IntegrationError, SpecError
-from integration_assets.land.lake import LakeTable, VersionsGoneError
+from integration_assets.land.lake import LakeTable
+from integration_assets.land.store import VersionsGoneError
 from integration_assets.land.waste import Waste
 from integration_assets.spec.source import Source, Stream
 from integration_assets.stores import Stores

@@ -14,7 +14,8 @@ from integration_assets.land.sweeping import Differences, Lists
 from integration_assets.land.warehouse import DELETED, DELETED_AT, EXTRACTED_AT, Target
 
 if TYPE_CHECKING:
-    from integration_assets.land.lake import LakeFile, LakeTable
+    from integration_assets.land.lake import LakeTable
+    from integration_assets.land.reading import LakeFile
 
 # No stream can be named so.
 _LISTED, _TOUCHED, _GONE, _BACK = (f"temp.main._{name}" for name in ("listed", "touched", "gone", "back"))

@@ -2,39 +2,31 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from urllib.parse import unquote
 from uuid import uuid4
 
 import pyarrow as pa
-from deltalake import DeltaTable, Field, Schema
-from deltalake.exceptions import CommitFailedError, DeltaError
-from deltalake.schema import StructType
 
-from integration_assets.errors import IntegrationError, LakeError, LakeNewerThanContractError, ReplanError, RescheduleError
+from integration_assets.errors import IntegrationError, ReplanError
 from integration_assets.land import reading
-from integration_assets.land.checkpoints import Checkpoints, files_kept
+from integration_assets.land.checkpoints import Checkpoints
 from integration_assets.land.committing import Proposal, commit, landed_once, ticket
 from integration_assets.land.gcs import StorageClients, check_bucket, is_bucket
 from integration_assets.land.joining import join_files
 from integration_assets.land.pinned import PinnedStore
+from integration_assets.land.preparing import prepare
 from integration_assets.land.reading import LakeFile
 from integration_assets.land.state import LakeState, carry, entries, read_state
 from integration_assets.land.store import Store, VersionsGoneError
 from integration_assets.land.turns import turn
-from integration_assets.land.warehouse import SWEPT_AT
-from integration_assets.land.waste import Waste, delete_waste, find_waste
-from integration_assets.land.writer import DataFile, Writer, skipping_columns
+from integration_assets.land.waste import Waste, delete_waste, find_waste, vacuum
+from integration_assets.land.writer import DataFile, Writer
 from integration_assets.spec.cursor import CursorValue, Slice
 from integration_assets.spec.receipt import Receipt
 
-__all__ = ["Lake", "LakeFile", "LakeState", "LakeTable", "VersionsGoneError"]
-
-_TRIES = 10
 _PROBE_BYTES = 4096
 _WEEK = 7 * 24
 _JOINED_BYTES = 256 * 2**20
@@ -116,7 +108,7 @@ class LakeTable:
 
     def schema(self) -> pa.Schema:
         """The table's columns as Arrow fields. Raises `LakeError` if there is no table."""
-        return reading.arrow_schema(self._existing())
+        return reading.arrow_schema(self._store.existing())
 
     def count(self) -> int:
         """Record versions in the table; 0 if there is none."""
@@ -145,25 +137,7 @@ class LakeTable:
 
         Raises `LakeNewerThanContractError` when the table has columns that `schema` lacks, `LakeError` when a type changed.
         """
-        wanted = self._delta_schema(schema)
-        for _ in range(_TRIES):
-            table = self._store.open()
-            try:
-                if table is None:
-                    with turn(self.uri):
-                        if self._store.open() is None:
-                            self._create(wanted, schema)
-                    continue
-                missing = self._compare(table, wanted)
-                if not missing:
-                    return
-                properties = carry(read_state(self._store, table))
-                table.alter.add_columns(missing, commit_properties=properties)
-            except (OSError, DeltaError) as error:
-                # Another run made the table or added the columns first: look again.
-                if not isinstance(error, CommitFailedError) and not self._overtaken(table):
-                    raise self._store.explain(error, "prepare") from error
-        raise RescheduleError(f"the table at {self.uri} kept changing while it was prepared", remedy="Sync again later.")
+        prepare(self._store, schema)
 
     def writer(self, schema: pa.Schema, share: int = 1) -> Writer:
         """A context that streams rows into the table's folder; commit inside it, or its files are deleted.
@@ -234,7 +208,7 @@ class LakeTable:
         if not files:
             return
         with self._store.guard("commit to"):
-            table = self._existing()
+            table = self._store.existing()
             table.create_write_transaction([file.add() for file in files], mode="append", schema=table.schema())
 
     def known(
@@ -286,7 +260,7 @@ class LakeTable:
         fewest : neighbours that are worth it.
         Returns how many files were replaced. Safe beside commits and beside another run that does the same.
         """
-        self._existing()
+        self._store.existing()
         return join_files(self._store, target_bytes, fewest)
 
     def tidy(self, many: int | None = None) -> int:
@@ -311,25 +285,7 @@ class LakeTable:
         Files of unfinished slices that may still be taken up stay.
         hours : must be longer than the longest run: a file that is being written looks like an orphan.
         """
-        table, kept = self._existing(), files_kept(self.checkpoints)
-        with self._store.guard("vacuum"):
-            if kept:
-                return self._vacuum_but(kept, hours)
-            return table.vacuum(
-                retention_hours=hours,
-                dry_run=False,
-                enforce_retention_duration=False,
-                full=True,
-                commit_properties=carry(read_state(self._store, table)),
-            )
-
-    def _vacuum_but(self, kept: Collection[str], hours: int) -> list[str]:
-        """The same by hand, for deltalake knows only the files of its own log."""
-        found = self._existing().vacuum(hours, dry_run=True, enforce_retention_duration=False, full=True)
-        paths = [path for path in found if unquote(path) not in kept]
-        for path in paths:
-            self._store.delete(unquote(path))
-        return paths
+        return vacuum(self._store, hours)
 
     def delete(self, predicate: str) -> int:
         """Delete the rows that a SQL `predicate` selects, for retention or a right to be forgotten; returns how many.
@@ -337,72 +293,7 @@ class LakeTable:
         The old files go with the next `vacuum`. Consumers of versions rebuild from the snapshot. The log keeps the predicate
         itself, so select by a key rather than by a person's data.
         """
-        table = self._existing()
+        table = self._store.existing()
         with self._store.guard("delete from"):
             metrics = table.delete(predicate, commit_properties=carry(read_state(self._store, table)))
         return int(metrics["num_deleted_rows"])
-
-    def _existing(self) -> DeltaTable:
-        table = self._store.open()
-        if table is None:
-            raise LakeError(f"there is no table at {self.uri}", remedy="Sync the stream first.")
-        return table
-
-    def _delta_schema(self, schema: pa.Schema) -> Schema:
-        described = [
-            field.with_metadata({"comment": field.metadata[b"description"]})
-            if field.metadata and field.metadata.get(b"description")
-            else field.remove_metadata()
-            for field in schema
-        ]
-        try:
-            return Schema.from_arrow(pa.schema([field.with_nullable(nullable=True) for field in described]))
-        except Exception as error:  # deltalake raises a bare Exception here, with a Rust backtrace as its text
-            raise LakeError(
-                f"Delta cannot store a column: {str(error).splitlines()[0]}", remedy="Use a type of spec.contract."
-            ) from error
-
-    def _create(self, wanted: Schema, schema: pa.Schema) -> None:
-        DeltaTable.create(
-            self.uri,
-            # deltalake 1.6 reads no statistics of the columns that follow a struct, so structs come last.
-            schema=Schema(sorted(wanted.fields, key=lambda field: isinstance(field.type, StructType))),
-            storage_options=dict(self._store.options),
-            configuration={
-                # The receipts are the audit: log entries are kept for a hundred years.
-                "delta.logRetentionDuration": "interval 36500 days",
-                # Opening a table reads the log since its last checkpoint, and each slice opens it a few times.
-                "delta.checkpointInterval": "10",
-                "delta.dataSkippingStatsColumns": ",".join(skipping_columns(schema)),
-            },
-        )
-
-    def _compare(self, table: DeltaTable, wanted: Schema) -> list[Field]:
-        """The fields that the table lacks. Raises when the table has others than `wanted`, or of other types."""
-        there = {field.name: field for field in table.schema().fields}
-        known = {field.name for field in wanted.fields}
-        extra = [name for name in there if name not in known and name != SWEPT_AT]
-        if extra:
-            raise LakeNewerThanContractError(
-                f"the table at {self.uri} has columns that this code's contract does not know: {', '.join(extra)}",
-                field=extra[0],
-                remedy="Deploy the newer code, or declare the columns in the contract (nullable, if the API dropped them).",
-            )
-        for field in wanted.fields:
-            old = there.get(field.name)
-            if old is not None and old.type != field.type:
-                raise LakeError(
-                    f"the column is {_type(old)} in the lake and {_type(field)} in the contract",
-                    field=field.name,
-                    remedy="Give the new type a new column name, or move the table away and sync from the start.",
-                )
-        return [field for field in wanted.fields if field.name not in there]
-
-    def _overtaken(self, seen: DeltaTable | None) -> bool:
-        now = self._store.open()
-        return now is not None and (seen is None or now.version() > seen.version())
-
-
-def _type(field: Field) -> str:
-    text = json.loads(field.to_json())["type"]
-    return text if isinstance(text, str) else json.dumps(text)

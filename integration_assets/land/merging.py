@@ -15,7 +15,8 @@ from integration_assets.land.store import VersionsGoneError
 from integration_assets.land.warehouse import DELETED, EXTRACTED_AT, RUN_ID, SWEPT_AT, Target
 
 if TYPE_CHECKING:
-    from integration_assets.land.lake import LakeFile, LakeTable
+    from integration_assets.land.lake import LakeTable
+    from integration_assets.land.reading import LakeFile
     from integration_assets.land.state import LakeState
 
 Action = Literal["merge", "append", "replace", "history", "rebuild"]

@@ -56,6 +56,13 @@ class Store:
                 return None
             raise
 
+    def existing(self) -> DeltaTable:
+        """The table as it is now. Raises `LakeError` if there is none."""
+        table = self.open()
+        if table is None:
+            raise LakeError(f"there is no table at {self.uri}", remedy="Sync the stream first.")
+        return table
+
     @cached_property
     def handler(self) -> DeltaStorageHandler:
         """The object store, rooted at the table's folder, as deltalake itself sees it."""

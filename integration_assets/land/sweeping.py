@@ -16,7 +16,8 @@ import pyarrow.compute as pc
 from integration_assets.land.warehouse import DELETED, EXTRACTED_AT, RUN_ID, SWEPT_AT, Target
 
 if TYPE_CHECKING:
-    from integration_assets.land.lake import LakeFile, LakeTable
+    from integration_assets.land.lake import LakeTable
+    from integration_assets.land.reading import LakeFile
 
 _MOMENT = pa.timestamp("us", "UTC")
 _MEMORY = "1GB"

@@ -19,6 +19,7 @@ import pyarrow.fs as pafs
 
 from integration_assets.land import reading
 from integration_assets.land.checkpoints import Checkpoints, files_kept
+from integration_assets.land.state import carry, read_state
 from integration_assets.land.store import Store
 
 Why = Literal["half-written", "unreferenced"]
@@ -81,6 +82,28 @@ def delete_waste(store: Store, waste: Iterable[Waste]) -> None:
                 (_folder(store) / file.path).unlink(missing_ok=True)
         else:
             store.delete(file.path)
+
+
+def vacuum(store: Store, hours: int) -> list[str]:
+    """Deltalake's own vacuum, but for files of unfinished slices that may still be taken up; the paths that were deleted."""
+    # Before the table is opened: what is committed in between is then kept, or part of the table.
+    kept = files_kept(Checkpoints(store))
+    table = store.existing()
+    with store.guard("vacuum"):
+        if kept:
+            # By hand then, for deltalake knows only the files of its own log.
+            found = table.vacuum(hours, dry_run=True, enforce_retention_duration=False, full=True)
+            paths = [path for path in found if unquote(path) not in kept]
+            for path in paths:
+                store.delete(unquote(path))
+            return paths
+        return table.vacuum(
+            retention_hours=hours,
+            dry_run=False,
+            enforce_retention_duration=False,
+            full=True,
+            commit_properties=carry(read_state(store, table)),
+        )
 
 
 def _half(path: str) -> bool:

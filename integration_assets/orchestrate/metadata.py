@@ -105,7 +105,8 @@ def table_metadata(
 
 def sample(table: LakeTable, receipts: Sequence[Receipt], showing: Showing) -> list[dict[str, object]]:
     """Up to five of the rows that the receipts landed, read back from the lake, as people may see them; none if none landed."""
-    from integration_assets.land.lake import LakeFile, VersionsGoneError
+    from integration_assets.land.reading import LakeFile
+    from integration_assets.land.store import VersionsGoneError
 
     for receipt in receipts:
         if not receipt.files or receipt.version is None:

@@ -64,7 +64,7 @@ class Compared:
 def compared(aim: Target, warehouse: Warehouse, lake_table: LakeTable, *, whole: bool) -> Compared:
     """Count and hash both sides. A merge of another run in between makes it begin again, a few times."""
     from integration_assets.land.fingerprint import lake_fingerprint, recent
-    from integration_assets.land.lake import VersionsGoneError
+    from integration_assets.land.store import VersionsGoneError
 
     for _ in range(_TRIES):
         reached, newest = warehouse.version(aim.source, aim.stream), lake_table.version()
