@@ -54,12 +54,12 @@ class Place:
 class Pager(ABC):
     """The pages of one slice.
 
-    alone             : its pages are decoded one by one, since neighbours are compared.
+    compares          : `saw` is to be told each page's own rows, since neighbours are compared.
     past_a_short_page : the last page was numbered and short, so that the next one need not exist.
     moves             : what the pages say of a list that moved, where one can.
     """
 
-    alone = False
+    compares = False
     past_a_short_page = False
     moves: Moves | None = None
 
@@ -88,7 +88,7 @@ class Pager(ABC):
         return self.first()
 
     def saw(self, batch: Batch, response: Response, page: OpenedPage) -> None:  # noqa: B027 - most pagers need not look
-        """Told the rows of each page of one that is `alone`, in order, by another thread than the one that asks `next`."""
+        """Told the rows of each page of one that `compares`, in order, by another thread than the one that asks `next`."""
 
 
 class _Single(Pager):
@@ -102,7 +102,7 @@ class _Counted(Pager):
     A short page alone is no end: an API may give smaller pages than it was asked for.
     """
 
-    alone = True
+    compares = True
 
     def __init__(self, stream: Stream, params: Params, paging: PageNumber | Offset) -> None:
         super().__init__(stream, params)
@@ -112,7 +112,7 @@ class _Counted(Pager):
         self._read = 0
         self._overlap = paging.overlap if isinstance(paging, Offset) else 0
         self._stride = self._size - self._overlap
-        self._last_page = b""
+        self._last_page: bytes | None = None
         self._same = 0
         self._total: int | None = None
         self._total_path = parse_path(paging.total_path) if paging.total_path else None
@@ -149,9 +149,9 @@ class _Counted(Pager):
         if fetched < self._size and page.counted and self._total is not None and self._read >= self._total:
             return None
         # Not the body: an API that ignores the parameter may number its answers.
-        digest = _digest(page.text())
+        text = page.text()
         # A list that grew by a page gives one again. Where that cannot be told by its count, once is allowed.
-        self._same = self._same + 1 if digest == self._last_page else 0
+        self._same = self._same + 1 if text == self._last_page else 0
         grown = total > before if total and before else self._overlap > 0 and self._same == 1
         if self._same and not grown:
             raise PagingError(
@@ -159,7 +159,7 @@ class _Counted(Pager):
                 field="paging",
                 remedy=f"The API seems to ignore {self._paging.param!r}: check the paging's parameters.",
             )
-        self._last_page = digest
+        self._last_page = text
         self._at += 1 if isinstance(self._paging, PageNumber) else step
         return self._ask(self._at)
 

@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import accumulate
 
 import pyarrow as pa
 
@@ -28,7 +29,7 @@ from integration_assets.extract.position import PlaceLostError, Position, mark_o
 from integration_assets.extract.status import printable
 from integration_assets.spec.contract_data import Contract
 from integration_assets.spec.cursor import Slice
-from integration_assets.spec.records import Batch, Drift
+from integration_assets.spec.records import Batch, Drift, combine
 from integration_assets.spec.source import Source, Stream
 from integration_assets.spec.tenants import for_tenant
 
@@ -160,25 +161,32 @@ class Reading:
     def _batches(self) -> Iterator[Batch]:
         """The slice once, from its first page to its last."""
         with Ahead(self._answers(), lambda answer: answer.weight, AHEAD_PAGES, self._ahead_bytes, self._lane) as ahead:
-            while answers := ahead.take(1 if self._pager.alone else self._lane.part(TOGETHER_BYTES)):
+            while answers := ahead.take(self._lane.part(TOGETHER_BYTES)):
                 pages = [answer.page for answer in answers if answer.page]
                 self.etag = answers[-1].response.headers.get("etag") if pages else self.etag
                 self.unchanged = not pages
                 self.begun = True
-                batch = self._decoded(pages, answers[0]) if pages else None
+                batch = self._decoded(pages, [answer.response for answer in answers]) if pages else None
                 # Only now: of pages that cannot be decoded none is handed out, and none is a place to go on from.
                 self._last = answers[-1]
                 if batch is not None:
                     yield batch
 
-    def _decoded(self, pages: Sequence[OpenedPage], answer: _Answer) -> Batch:
+    def _decoded(self, pages: Sequence[OpenedPage], responses: Sequence[Response]) -> Batch:
         batch, drift = self._decoder.decode(pages)
+        if len(pages) > 1 and self._pager.compares:
+            apart = _pages_of(batch, pages)
+            if apart is None:  # whose rejects are whose shows only one by one
+                return combine([self._decoded([page], [its]) for page, its in zip(pages, responses, strict=True)])
+        else:
+            apart = [batch]
         self.pages += len(pages)
         drift.new = self._named(drift.new)
         self.drift.add(drift)
         _bound(self.drift.new)
         _bound(self.drift.retyped)
-        self._pager.saw(batch, answer.response, pages[0])
+        for rows, response, page in zip(apart, responses, pages, strict=False):
+            self._pager.saw(rows, response, page)
         return batch
 
     def _named(self, paths: Counter[str]) -> Counter[str]:
@@ -329,3 +337,12 @@ def _bound(counts: Counter[str]) -> None:
             if path != _OTHERS:
                 del counts[path]
                 counts[_OTHERS] += count
+
+
+def _pages_of(batch: Batch, pages: Sequence[OpenedPage]) -> list[Batch] | None:
+    """The rows of each page that was decoded with its neighbours; None where some record became no row."""
+    counts = [page.fetched for page in pages]
+    if batch.rejects or sum(counts) != batch.table.num_rows:
+        return None
+    starts = accumulate(counts, initial=0)
+    return [Batch(batch.table.slice(start, count), (), (), count) for start, count in zip(starts, counts, strict=False)]
