@@ -11,7 +11,7 @@ import pyarrow as pa
 from integration_assets.errors import IntegrationError
 from integration_assets.extract.opening import reading_of
 from integration_assets.extract.stored import values_of
-from integration_assets.ingest import Feed
+from integration_assets.feed import Feed
 from integration_assets.land.quarantine import Entry
 from integration_assets.land.warehouse import IS_CURRENT
 from integration_assets.spec.records import DELETED

@@ -24,7 +24,7 @@ from integration_assets.errors import (
 )
 from integration_assets.extract.client import SourceClient
 from integration_assets.extract.listing import hurried, list_tenants
-from integration_assets.ingest import Feed
+from integration_assets.feed import Feed
 from integration_assets.spec.cursor import Slice, watermark
 from integration_assets.spec.tenants import enumerated
 

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from integration_assets.errors import SpecError
 from integration_assets.extract.client import SourceClient
 from integration_assets.extract.keys import KeyReading
-from integration_assets.ingest import Feed, batches, valueless
+from integration_assets.feed import Feed
 from integration_assets.land.reading import LakeFile
 from integration_assets.land.writer import Writer
 from integration_assets.spec.paging import Offset, PageNumber
+from integration_assets.spec.records import valueless
 from integration_assets.spec.source import Stream
 from integration_assets.spec.sweep import keys_of
+from integration_assets.stages import batches
 from integration_assets.transform.masking import Masking
 
 READINGS = 3

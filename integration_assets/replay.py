@@ -17,18 +17,19 @@ from time import monotonic
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from integration_assets import __version__
 from integration_assets.errors import IntegrationError, ReplanError, SpecError
 from integration_assets.extract.stored import decode_stored, undecodable
-from integration_assets.ingest import Feed, gate_of, judge, schema_of, seen_before, valueless
+from integration_assets.feed import Feed
 from integration_assets.land.quarantine import Action, Entry, Quarantine, identity
 from integration_assets.land.quarantine_rows import REJECTED, payload_hash
 from integration_assets.land.state import LakeState
 from integration_assets.parents import around, left_out
-from integration_assets.spec.cursor import Slice, watermark
+from integration_assets.receipts import new_receipt
+from integration_assets.spec.cursor import Slice
 from integration_assets.spec.receipt import REPLAYED, Receipt
-from integration_assets.spec.records import DELETED
+from integration_assets.spec.records import DELETED, note_reasons
 from integration_assets.spec.source import Source, Stream
+from integration_assets.stages import gate_of, judge, schema_of, seen_before
 from integration_assets.sync import check_key, sync
 from integration_assets.transform.technical import stamp
 
@@ -36,7 +37,6 @@ AT_ONCE = 1_000
 """Records of one commit."""
 _NAME = 32
 _TRIES = 3
-_REASONS = 10
 _THERE = "the lake has it already"
 _TICK = timedelta(microseconds=1)
 
@@ -240,30 +240,17 @@ def _receipt(
     accepted: pa.Table,
     rejected: Mapping[str, tuple[str, ...]],
 ) -> Receipt:
-    """The account of a replay. Its slice is empty: nothing was pulled, and nothing is finished by it."""
-    mark = Slice(watermark(base.finished, feed.stream.origin, tenant)).to_json()[0]
-    reasons = dict.fromkeys(valueless(reason) for some in rejected.values() for reason in some)
-    return Receipt(
-        source=feed.source.name,
-        stream=feed.stream.name,
-        run_id=run_id,
-        outcome=REPLAYED,
-        slice=(mark, mark),
-        tenant=tenant,
-        watermark_before=mark,
-        watermark_after=mark,
+    """The account of a replay."""
+    reasons: list[str] = []
+    note_reasons(reasons, (reason for some in rejected.values() for reason in some))
+    return replace(
+        new_receipt(feed, base, tenant, run_id, REPLAYED, began.isoformat()),
         fetched=records,
         accepted=accepted.num_rows,
         rejected=len(rejected),
         duplicate=records - accepted.num_rows - len(rejected),
         tombstones=pc.sum(accepted.column(DELETED)).as_py() or 0,
-        contract=feed.stream.contract_name,
-        contract_hash=feed.contract.hash,
-        code_version=__version__,
-        started_at=began.isoformat(),
-        finished_at=datetime.now(UTC).isoformat(),
-        reasons=tuple(reasons)[:_REASONS],
-        mask_key=feed.mask.key_name,
+        reasons=tuple(reasons),
     )
 
 

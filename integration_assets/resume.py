@@ -44,8 +44,9 @@ from integration_assets.spec.paging import Single
 from integration_assets.spec.records import DELETED, Drift
 
 if TYPE_CHECKING:
-    from integration_assets.ingest import Feed, Job, Progress
+    from integration_assets.feed import Feed, Job
     from integration_assets.land.writer import Writer
+    from integration_assets.progress import Progress
 
 _ASKED_KEPT = timedelta(days=1)
 """A range that was asked for is to be as the API has it now: what was left of it is taken up only for so long."""

@@ -15,7 +15,7 @@ from typing import Any
 
 from integration_assets.errors import IntegrationError, SpecError
 from integration_assets.extract.opening import reading_of
-from integration_assets.ingest import Feed, batches, gate_of, judge, schema_of, seen_before, valueless
+from integration_assets.feed import Feed
 from integration_assets.land.compare import Comparison, Place, compare
 from integration_assets.land.lake import Lake, LakeTable
 from integration_assets.pairing import Pairing
@@ -23,8 +23,9 @@ from integration_assets.settings import Settings
 from integration_assets.spec.cursor import Slice
 from integration_assets.spec.partitions import Partitions
 from integration_assets.spec.receipt import NO_SLICE
-from integration_assets.spec.records import Drift
+from integration_assets.spec.records import Drift, note_reasons
 from integration_assets.spec.source import Source, Stream
+from integration_assets.stages import batches, gate_of, judge, schema_of, seen_before
 from integration_assets.stores import Say, Stores
 from integration_assets.sync import open_feeds, plan_slice, tenants_of
 from integration_assets.transform.showing import Showing
@@ -200,9 +201,7 @@ def _spool(feed: Feed, slices: Sequence[Slice], table: LakeTable, name: str) -> 
                 writer.write(stamp(stored, began, "shadow"))
                 account.fetched += batch.fetched
                 account.rejected += len(rejects)
-                for reason in (valueless(reason) for reject in rejects for reason in reject.reasons):
-                    if len(account.reasons) < _REASONS and reason not in account.reasons:
-                        account.reasons.append(reason)
+                note_reasons(account.reasons, (reason for reject in rejects for reason in reject.reasons), _REASONS)
             account.pages += reading.pages
             drift.add(reading.drift)
         table.append(writer)

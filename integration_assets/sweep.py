@@ -14,10 +14,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from integration_assets import __version__
 from integration_assets.each_tenant import Failures, check_axis, tenants_of
 from integration_assets.errors import IntegrationError, LakeError, RescheduleError, SliceTakenError, SweepRefusedError
-from integration_assets.ingest import Feed, schema_of
+from integration_assets.feed import Feed
 from integration_assets.key_list import READINGS, KeyList, read_list
 from integration_assets.land.reading import LakeFile
 from integration_assets.land.state import LakeState
@@ -25,10 +24,12 @@ from integration_assets.land.store import VersionsGoneError
 from integration_assets.land.sweeping import Differences, Lists, Stamp, list_schema, revivals, swept_schema, tombstones
 from integration_assets.land.writer import Writer
 from integration_assets.parents import around, left_out
-from integration_assets.spec.cursor import Slice, watermark
+from integration_assets.receipts import new_receipt
+from integration_assets.spec.cursor import Slice
 from integration_assets.spec.receipt import SWEPT, Receipt
 from integration_assets.spec.sweep import Sweep, SweepReceipt, keys_of
 from integration_assets.spec.tenants import tenant_value
+from integration_assets.stages import required_columns, schema_of
 from integration_assets.stores import Stores
 from integration_assets.sync import merge, target
 
@@ -165,10 +166,9 @@ def _settle(task: _Task, found: KeyList) -> Swept:
     feed, stream = task.feed, task.feed.stream
     base = feed.table.state()
     aim = target(feed.source, stream, feed.contract)
-    carried = tuple(dict.fromkeys(filter(None, [*stream.key, aim.version, stream.cursor.field if stream.cursor else None])))
     with feed.table.writer(list_schema(feed.table.schema(), stream.key)) as staged:
         touched = _touched(task, base, staged)
-        lists = Lists(found.files, touched, carried, _whose(feed, task.tenant), task.until)
+        lists = Lists(found.files, touched, required_columns(stream), _whose(feed, task.tenant), task.until)
         with task.stores.warehouse.compare(aim, feed.table, lists) as differences:
             receipt = _account(task, found, differences)
             if receipt.outcome == "refused" or task.dry_run:
@@ -268,30 +268,16 @@ def _land(task: _Task, base: LakeState, receipt: SweepReceipt, seen: Differences
 
 
 def _receipt(task: _Task, base: LakeState, receipt: SweepReceipt) -> Receipt:
-    """The lake's account of what landed. Its slice is empty: nothing was pulled, and nothing is finished by it."""
-    mark = Slice(watermark(base.finished, task.feed.stream.origin, task.tenant)).to_json()[0]
+    """The lake's account of what landed."""
     landed = receipt.unlisted + receipt.revived
-    return Receipt(
-        source=receipt.source,
-        stream=receipt.stream,
-        run_id=receipt.run_id,
-        outcome=SWEPT,
-        slice=(mark, mark),
-        tenant=receipt.tenant,
-        watermark_before=mark,
-        watermark_after=mark,
+    return replace(
+        new_receipt(task.feed, base, receipt.tenant, receipt.run_id, SWEPT, receipt.swept_at),
         pages=receipt.pages,
         requests=receipt.requests,
         fetched=landed,
         accepted=landed,
         tombstones=receipt.unlisted,
         seconds=receipt.seconds,
-        contract=task.feed.stream.contract_name,
-        contract_hash=task.feed.contract.hash,
-        code_version=__version__,
-        started_at=receipt.swept_at,
-        finished_at=datetime.now(UTC).isoformat(),
-        mask_key=task.feed.mask.key_name,
         warnings=receipt.warnings,
         sweep=receipt.to_dict(),
     )

@@ -21,11 +21,13 @@ from integration_assets.errors import (
 from integration_assets.extract.lane import Lane
 from integration_assets.extract.limits import open_store
 from integration_assets.extract.opening import Client, client_for
-from integration_assets.ingest import Feed, Job, Progress, Watch, ingest
+from integration_assets.feed import Feed, Job
+from integration_assets.ingest import ingest
 from integration_assets.land.state import LakeState
 from integration_assets.land.warehouse import MergeResult, Target
 from integration_assets.parallel import in_order
 from integration_assets.parents import parents_of
+from integration_assets.progress import Progress, Watch
 from integration_assets.resume import rest, unfinished
 from integration_assets.settings import MASK_KEY, Settings
 from integration_assets.spec.contract_data import Contract

@@ -8,7 +8,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from integration_assets.ingest import Progress
+    from integration_assets.progress import Progress
     from integration_assets.spec.cursor import Slice
 
 

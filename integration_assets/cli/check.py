@@ -10,7 +10,8 @@ from rich.console import Console
 
 from integration_assets.cli.report import line
 from integration_assets.errors import IntegrationError, TransientError, UnknownHostError, UpstreamUnavailableError
-from integration_assets.ingest import Feed, Job, ingest
+from integration_assets.feed import Feed, Job
+from integration_assets.ingest import ingest
 from integration_assets.land.state import EMPTY
 from integration_assets.settings import Settings
 from integration_assets.spec.auth import secret_names

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from integration_assets.cli.ranges import Asked
 from integration_assets.errors import SpecError
-from integration_assets.ingest import Feed
+from integration_assets.feed import Feed
 from integration_assets.spec.cursor import CursorValue, Slice, steps, watermark
 from integration_assets.spec.tenants import enumerated
 from integration_assets.sync import plan_slice, tenants_of

@@ -21,7 +21,7 @@ from integration_assets.spec.receipt import Receipt
 from integration_assets.spec.source import Source, Stream
 
 if TYPE_CHECKING:
-    from integration_assets.ingest import Feed
+    from integration_assets.feed import Feed
     from integration_assets.land.quarantine import Entry, Where
     from integration_assets.stores import Stores
 

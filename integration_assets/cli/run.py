@@ -16,7 +16,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from integration_assets import ingest
+from integration_assets import progress
 from integration_assets.cli.plan import Plan, plan_all
 from integration_assets.cli.ranges import Asked
 from integration_assets.cli.report import account_table, line, untouched
@@ -114,7 +114,7 @@ def _pull(work: Work, run_id: str, bars: Progress, *, dry_run: bool) -> None:
     bar = bars.add_task(plan.feed.stream.name, total=plan.slices, rows=0, rate="")
     tally = Tally()
 
-    def watch(now: ingest.Progress) -> None:
+    def watch(now: progress.Progress) -> None:
         tally.tell(now)
         bars.update(bar, rows=tally.fetched, rate=f"{tally.rate:,.0f}/s")
 

@@ -14,7 +14,7 @@ from integration_assets.orchestrate.specs import lake_key
 from integration_assets.spec.cursor import steps
 
 if TYPE_CHECKING:
-    from integration_assets.ingest import Feed
+    from integration_assets.feed import Feed
     from integration_assets.spec.receipt import Receipt
 
 _SHOWN = 20

@@ -15,7 +15,7 @@ from integration_assets.orchestrate.partitions import most_a_run, partition_key,
 from integration_assets.spec.cursor import Slice, of
 
 if TYPE_CHECKING:
-    from integration_assets.ingest import Feed
+    from integration_assets.feed import Feed
 
 Pulls = Callable[[Sequence[str]], Mapping[str, datetime]]
 """When partitions were last pulled: `history.last_pulls` of one asset."""

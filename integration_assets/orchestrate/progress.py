@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from integration_assets.tally import Tally
 
 if TYPE_CHECKING:
-    from integration_assets.ingest import Progress
+    from integration_assets.progress import Progress
 
 EVERY = 5.0
 """Seconds between two lines."""

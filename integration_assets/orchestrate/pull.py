@@ -37,7 +37,7 @@ from integration_assets.spec.receipt import Receipt
 from integration_assets.spec.source import Source, Stream
 
 if TYPE_CHECKING:
-    from integration_assets.ingest import Feed
+    from integration_assets.feed import Feed
     from integration_assets.transform.showing import Showing
 
 Output = dg.MaterializeResult | dg.AssetCheckResult  # type: ignore[type-arg]

@@ -16,7 +16,7 @@ from integration_assets.orchestrate.specs import lake_key
 from integration_assets.spec.receipt import Receipt
 
 if TYPE_CHECKING:
-    from integration_assets.ingest import Feed
+    from integration_assets.feed import Feed
     from integration_assets.land.entries import Entry
     from integration_assets.transform.showing import Showing
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import TYPE_CHECKING, overload
@@ -41,6 +41,18 @@ class Reject:
     owner: str | None = None
 
 
+def valueless(reason: str) -> str:
+    """A reason without the record's value: receipts are kept for years, and a record may have to be forgotten."""
+    return reason.partition(", got ")[0]
+
+
+def note_reasons(known: list[str], reasons: Iterable[str], most: int = 10) -> None:
+    """Add to `known` the reasons that it lacks, without the records' values, until there are so many."""
+    for reason in map(valueless, reasons):
+        if len(known) < most and reason not in known:
+            known.append(reason)
+
+
 def check_rejects(count: int, reason: str) -> None:
     """Raise `LimitExceededError` for more rejects than memory should hold; `reason` is one of theirs.
 
@@ -48,8 +60,7 @@ def check_rejects(count: int, reason: str) -> None:
     """
     if count > MOST_REJECTS:
         raise LimitExceededError(
-            f"more than {MOST_REJECTS:,} records that came together are turned away, one for this reason: "
-            + reason.partition(", got ")[0],
+            f"more than {MOST_REJECTS:,} records that came together are turned away, one for this reason: " + valueless(reason),
             field="limits.max_page_bytes",
             remedy="Check that the stream's path, format and contract describe what the API sends, or ask for smaller pages.",
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from integration_assets.ingest import Feed
+from integration_assets.feed import Feed
 from integration_assets.land.lake import LakeTable
 from integration_assets.spec.cursor import CursorValue, watermark
 from integration_assets.stores import Stores

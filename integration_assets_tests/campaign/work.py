@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any, Literal
 
 from integration_assets.errors import IntegrationError
-from integration_assets.ingest import Feed
+from integration_assets.feed import Feed
 from integration_assets.land.quarantine import Where
 from integration_assets.replay import replay
 from integration_assets.settings import Settings

@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pandera.pandas as pandera
 
-from integration_assets.ingest import Feed
+from integration_assets.feed import Feed
 from integration_assets.settings import Settings
 from integration_assets.spec import Bearer, Cursor, Json, Limits, Slice, Source, Stream, Tombstone
 from integration_assets.spec.contract import Int64, String, column

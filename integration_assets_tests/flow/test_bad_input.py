@@ -23,7 +23,8 @@ from integration_assets.errors import (
     UnknownHostError,
     UpstreamUnavailableError,
 )
-from integration_assets.ingest import Feed, Job, ingest
+from integration_assets.feed import Feed, Job
+from integration_assets.ingest import ingest
 from integration_assets.spec.receipt import Receipt
 from integration_assets.sync import merge, sync
 from integration_assets_tests.flow.world import World

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from integration_assets.errors import RejectThresholdError
-from integration_assets.ingest import Job, ingest
+from integration_assets.feed import Job
+from integration_assets.ingest import ingest
 from integration_assets.spec import Slice
 from integration_assets.spec.receipt import Receipt
 from integration_assets.sync import sync

@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from integration_assets.ingest import Feed
+from integration_assets.feed import Feed
 from integration_assets.settings import Settings
 from integration_assets.spec import Cursor, Freshness, Slice, Source, Stream
 from integration_assets.spec.receipt import Receipt

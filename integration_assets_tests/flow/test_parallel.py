@@ -17,7 +17,7 @@ from time import monotonic, sleep
 import pytest
 
 from integration_assets.errors import AccessDeniedError, ResponseError
-from integration_assets.ingest import Feed
+from integration_assets.feed import Feed
 from integration_assets.parallel import in_order
 from integration_assets.spec import Cursor, Slice
 from integration_assets.spec.cursor import watermark

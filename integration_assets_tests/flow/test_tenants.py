@@ -11,7 +11,7 @@ from threading import Barrier
 import pytest
 
 from integration_assets.errors import HumanNeededError, LakeError, ResponseError, SpecError, UpstreamUnavailableError
-from integration_assets.ingest import Feed
+from integration_assets.feed import Feed
 from integration_assets.spec import Cursor, Slice, Tenants
 from integration_assets.spec.cursor import of, watermark
 from integration_assets.spec.receipt import Receipt

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import pyarrow as pa
 
-from integration_assets.ingest import Feed
+from integration_assets.feed import Feed
 from integration_assets.land.warehouse import MergeResult
 from integration_assets.sandbox.process import SandboxProcess
 from integration_assets.settings import Settings

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import pandera.pandas as pandera
 
-from integration_assets.ingest import Feed
+from integration_assets.feed import Feed
 from integration_assets.settings import Settings
 from integration_assets.spec import (
     Cursor,

@@ -9,13 +9,14 @@ import dagster as dg
 import pytest
 
 from integration_assets.errors import RejectThresholdError
-from integration_assets.ingest import Job, Progress
+from integration_assets.feed import Job
 from integration_assets.land.state import EMPTY
 from integration_assets.orchestrate.checks import adds_up
 from integration_assets.orchestrate.checks.tables import keys_unique
 from integration_assets.orchestrate.links import folder_link, table_link
 from integration_assets.orchestrate.metadata import markdown_table
 from integration_assets.orchestrate.progress import Reporter
+from integration_assets.progress import Progress
 from integration_assets.spec import Receipt, Slice
 from integration_assets_tests.orchestrate.running import LAKE, WAREHOUSE, Bench, value
 from integration_assets_tests.orchestrate.shop import Shop, source

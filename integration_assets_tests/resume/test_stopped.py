@@ -10,10 +10,12 @@ import pytest
 
 from integration_assets.errors import LimitExceededError, QuotaSpentError, RejectThresholdError, UpstreamUnavailableError
 from integration_assets.extract.limits import rules
-from integration_assets.ingest import Feed, Job, ingest, schema_of
+from integration_assets.feed import Feed, Job
+from integration_assets.ingest import ingest
 from integration_assets.land.checkpoints import files_kept
 from integration_assets.spec import Cursor, Partitions, Slice, records
 from integration_assets.spec.receipt import Receipt
+from integration_assets.stages import schema_of
 from integration_assets.sync import sync
 from integration_assets_tests.extract.serving import Answer, page
 from integration_assets_tests.resume.upstream import HERE, ORIGIN, Upstream, failure, record

@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 import pandera.pandas as pandera
 
 from integration_assets.errors import IntegrationError
-from integration_assets.ingest import Feed
+from integration_assets.feed import Feed
 from integration_assets.settings import Settings
 from integration_assets.spec import Bearer, Cursor, Json, Limits, NextLink, Offset, PageNumber, Source, Stream, Token
 from integration_assets.spec.contract import Int64, Timestamp, column

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from integration_assets.ingest import Feed
+from integration_assets.feed import Feed
 from integration_assets.land.fingerprint import lake_fingerprint
 from integration_assets.spec import Json, Limits, Stream, Sweep, Token
 from integration_assets.stores import Stores

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from integration_assets.errors import LakeError
-from integration_assets.ingest import Feed
+from integration_assets.feed import Feed
 from integration_assets.replay import edit
 from integration_assets.settings import Settings
 from integration_assets.spec import Source, Stream

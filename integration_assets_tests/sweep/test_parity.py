@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from integration_assets.ingest import Feed
+from integration_assets.feed import Feed
 from integration_assets.land.bigquery import BigQueryWarehouse
 from integration_assets.land.lake import Lake
 from integration_assets.land.quarantine import Quarantine

@@ -18,7 +18,7 @@ from rich.console import Console
 
 from integration_assets.cli.vacuum import run_vacuum
 from integration_assets.errors import IntegrationError, LakeError, SpecError
-from integration_assets.ingest import Feed
+from integration_assets.feed import Feed
 from integration_assets.land import lake
 from integration_assets.land.checkpoints import FOLDER, Checkpoint
 from integration_assets.land.lake import Lake, LakeTable

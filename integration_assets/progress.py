@@ -1,0 +1,61 @@
+"""The running count of one slice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from time import monotonic
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from integration_assets.feed import Job
+from integration_assets.spec.cursor import CursorValue
+from integration_assets.spec.records import DELETED, Batch, Reject, note_reasons
+from integration_assets.spec.source import Stream
+
+
+@dataclass
+class Progress:
+    """The running count of one slice; handed to a `Watch` after every page.
+
+    resumed, earlier : pages and seconds of earlier runs, from which this one goes on; the other counts have theirs in them.
+    """
+
+    stream: str
+    job: Job
+    began: datetime = field(default_factory=lambda: datetime.now(UTC))
+    started: float = field(default_factory=monotonic)
+    pages: int = 0
+    bytes: int = 0
+    fetched: int = 0
+    accepted: int = 0
+    rejected: int = 0
+    duplicate: int = 0
+    filtered: int = 0
+    tombstones: int = 0
+    high: CursorValue | None = None
+    reasons: list[str] = field(default_factory=list)
+    resumed: int = 0
+    earlier: float = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Wall time that was spent on the slice, by this run and by the earlier ones that it goes on from."""
+        return self.earlier + monotonic() - self.started
+
+    def add(self, batch: Batch, mine: Batch, fresh: Batch, accepted: pa.Table, rejects: Sequence[Reject], stream: Stream) -> None:
+        """Count a batch in: as it came, what of it is in the slice, what of that is new, and what became of this."""
+        self.filtered += batch.table.num_rows - mine.table.num_rows
+        self.duplicate += mine.table.num_rows - fresh.table.num_rows
+        self.accepted += accepted.num_rows
+        self.rejected += len(rejects)
+        note_reasons(self.reasons, (reason for reject in rejects for reason in reject.reasons))
+        self.tombstones += pc.sum(accepted.column(DELETED)).as_py() or 0
+        if stream.cursor and accepted.num_rows:
+            high = pc.max(accepted.column(stream.cursor.field)).as_py()
+            self.high = high if self.high is None else max(self.high, high)
+
+
+Watch = Callable[[Progress], None]
