@@ -17,7 +17,7 @@ from integration_assets.land.writer import Writer
 from integration_assets.landing import finished_by, needless, refuse, same_snapshot
 from integration_assets.progress import Progress, Watch
 from integration_assets.receipts import known_etag, slice_receipt
-from integration_assets.resume import Keeper
+from integration_assets.resume import Checkpointer
 from integration_assets.spec.receipt import Receipt
 from integration_assets.spec.records import Batch
 from integration_assets.stages import BATCH_BYTES, BATCH_ROWS, batches, gate_of, judge, schema_of, seen_before
@@ -31,27 +31,27 @@ def ingest(feed: Feed, job: Job, watch: Watch = lambda _: None) -> Receipt:
     Raises the errors of `integration_assets.errors`; whatever is raised, nothing of the slice was committed. What was read of
     it is kept in a checkpoint, from which the next try of the slice goes on (see `resume`).
     """
-    keeper = Keeper(feed, job)
+    checkpointer = Checkpointer(feed, job)
     try:
-        return _ingest(feed, job, watch, keeper)
+        return _ingest(feed, job, watch, checkpointer)
     except PlaceLostError as lost:
-        keeper.start_over(lost)
-        return _ingest(feed, job, watch, keeper)
+        checkpointer.start_over(lost)
+        return _ingest(feed, job, watch, checkpointer)
 
 
-def _ingest(feed: Feed, job: Job, watch: Watch, keeper: Keeper) -> Receipt:
+def _ingest(feed: Feed, job: Job, watch: Watch, checkpointer: Checkpointer) -> Receipt:
     stream, schema, gate = feed.stream, schema_of(feed), gate_of(feed)
     count, digest = Progress(stream.name, job), hashlib.sha256()
-    reading, lane = _open(feed, job, keeper), feed.lane
+    reading, lane = _open(feed, job, checkpointer), feed.lane
     if not job.dry_run:
         feed.table.prepare(schema)
-    seen = seen_before(feed, job.slice if job.skip_known else None, keeper.rows)
+    seen = seen_before(feed, job.slice if job.skip_known else None, checkpointer.rows)
 
     with feed.table.writer(schema, lane.share) as writer:
-        keeper.take_up(count, reading, writer)
-        with keeper.reading(count, reading, writer):
-            coming = _watched(reading, feed, count, watch, keeper)
-            for batch in batches(coming, lane.part(BATCH_ROWS), lane.part(BATCH_BYTES), lambda: keeper.due(count)):
+        checkpointer.take_up(count, reading, writer)
+        with checkpointer.reading(count, reading, writer):
+            coming = _watched(reading, feed, count, watch, checkpointer)
+            for batch in batches(coming, lane.part(BATCH_ROWS), lane.part(BATCH_BYTES), lambda: checkpointer.due(count)):
                 if not batch.table.num_rows and not batch.rejects:
                     continue  # an empty page, as an idle API has, is over before anything heavy is imported
                 mine = inside(batch, stream.cursor.field, job.slice) if stream.cursor else batch
@@ -66,13 +66,13 @@ def _ingest(feed: Feed, job: Job, watch: Watch, keeper: Keeper) -> Receipt:
                 count.add(batch, mine, fresh, accepted, rejects, stream)
                 if stream.disposition == "replace":
                     _digest(digest, stored)
-                keeper.note_if_due(count, reading, writer)
+                checkpointer.note_if_due(count, reading, writer)
                 del batch, mine, fresh, accepted, stored, rejects  # a batch is freed before the next one is gathered
 
-        receipt = slice_receipt(feed, job, count, reading, keeper.spent(), digest.hexdigest())
+        receipt = slice_receipt(feed, job, count, reading, checkpointer.spent(), digest.hexdigest())
         if job.dry_run:
             return receipt
-        with keeper.landing(count, reading, writer):
+        with checkpointer.landing(count, reading, writer):
             return _land(feed, job, count, reading, writer, receipt)
 
 
@@ -99,7 +99,7 @@ def _land(feed: Feed, job: Job, count: Progress, reading: AnyReading, writer: Wr
     )
 
 
-def _open(feed: Feed, job: Job, keeper: Keeper) -> AnyReading:
+def _open(feed: Feed, job: Job, checkpointer: Checkpointer) -> AnyReading:
     """What reads the slice's pages, from where an earlier run left it. Nothing is asked for yet."""
     return reading_of(
         feed.client,
@@ -112,12 +112,12 @@ def _open(feed: Feed, job: Job, keeper: Keeper) -> AnyReading:
         Landed(feed.table.once, job.skip_known),
         feed.lane,
         feed.parents.rows(job.slice) if feed.parents else None,
-        keeper.position,
-        keeper.rows,
+        checkpointer.position,
+        checkpointer.rows,
     )
 
 
-def _watched(reading: AnyReading, feed: Feed, count: Progress, watch: Watch, keeper: Keeper) -> Iterator[Batch]:
+def _watched(reading: AnyReading, feed: Feed, count: Progress, watch: Watch, checkpointer: Checkpointer) -> Iterator[Batch]:
     """The pages as they come, counted, and shown when they were taken."""
     before, earlier = feed.client.usage.snapshot(), count.bytes
     try:
@@ -127,7 +127,7 @@ def _watched(reading: AnyReading, feed: Feed, count: Progress, watch: Watch, kee
             yield page
             watch(count)
     except IntegrationError as error:
-        keeper.broke(error)
+        checkpointer.broke(error)
         raise
 
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from time import monotonic
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from integration_assets.feed import Job
-from integration_assets.spec.cursor import CursorValue
+from integration_assets.spec.cursor import CursorValue, Slice
 from integration_assets.spec.records import DELETED, Batch, Reject, note_reasons
 from integration_assets.spec.source import Stream
+
+_COUNTS = ("fetched", "accepted", "rejected", "duplicate", "filtered", "tombstones")
 
 
 @dataclass
@@ -44,6 +47,25 @@ class Progress:
     def seconds(self) -> float:
         """Wall time that was spent on the slice, by this run and by the earlier ones that it goes on from."""
         return self.earlier + monotonic() - self.started
+
+    def to_json(self) -> dict[str, Any]:
+        """The count, for a run that goes on from it; bytes are in what the client spent."""
+        return {
+            "pages": self.pages,
+            "began": self.began.isoformat(),
+            "seconds": round(self.seconds, 3),
+            "counts": {name: getattr(self, name) for name in _COUNTS},
+            "high": Slice(None, self.high).to_json()[1],
+            "reasons": self.reasons,
+        }
+
+    def take_up(self, account: Mapping[str, Any]) -> None:
+        """Go on from the count of an earlier run, as `to_json` gave it."""
+        self.began, self.earlier = datetime.fromisoformat(account["began"]), float(account["seconds"])
+        self.pages = self.resumed = int(account["pages"])
+        for name in _COUNTS:
+            setattr(self, name, int(account["counts"][name]))
+        self.high, self.reasons = Slice.from_json((None, account["high"])).end, list(account["reasons"])
 
     def add(self, batch: Batch, mine: Batch, fresh: Batch, accepted: pa.Table, rejects: Sequence[Reject], stream: Stream) -> None:
         """Count a batch in: as it came, what of it is in the slice, what of that is new, and what became of this."""

@@ -28,7 +28,6 @@ from integration_assets.land.warehouse import MergeResult, Target
 from integration_assets.parallel import in_order
 from integration_assets.parents import parents_of
 from integration_assets.progress import Progress, Watch
-from integration_assets.resume import rest, unfinished
 from integration_assets.settings import MASK_KEY, Settings
 from integration_assets.spec.contract_data import Contract
 from integration_assets.spec.contract_loading import check_stream
@@ -38,6 +37,7 @@ from integration_assets.spec.source import Source, Stream
 from integration_assets.spec.summary import outcome
 from integration_assets.stores import Say, Stores
 from integration_assets.transform.masking import Masking, mask_for, needs_key
+from integration_assets.unfinished import remainder, unfinished
 
 __all__ = ["Say", "Stores", "merge", "open_feeds", "outcome", "plan_slice", "sync", "target", "tenants_of"]
 
@@ -218,7 +218,7 @@ def _pull(feed: Feed, order: _Order, key: str | None, tenant: str | None) -> Ite
             return
         base = feed.table.state()
         again = plan_slice(feed, key, order.span, tenant, order.now, base.finished)
-        whole = again if planned else rest(feed, whole, left, anew=order.anew)
+        whole = again if planned else remainder(feed, whole, left, anew=order.anew)
     cursor = feed.stream.cursor
     coming = steps(cursor, whole)
     if planned and cursor and not order.afresh:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import ceil, log2
 from threading import Lock
+from typing import Any
 
+_TOLD = ("requests", "retries", "bytes", "throttled", "queued")
 _STEPS = 4
 """Buckets of duration within a doubling: the edge of each is a fifth above the last one's."""
 
@@ -83,6 +86,30 @@ class Usage:
             now.queued - before.queued,
             now.latency - before.latency,
         )
+
+    def plus(self, earlier: Usage) -> Usage:
+        """What was spent here and by `earlier` together."""
+        now = self.snapshot()
+        return Usage(
+            now.requests + earlier.requests,
+            now.retries + earlier.retries,
+            now.bytes + earlier.bytes,
+            now.wire_bytes + earlier.wire_bytes,
+            now.throttled + earlier.throttled,
+            now.queued + earlier.queued,
+            now.latency + earlier.latency,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The counts that a receipt has, for a run that goes on with the slice."""
+        latency = {str(edge): count for edge, count in self.latency.items()}
+        return {**{name: getattr(self, name) for name in _TOLD}, "latency": latency}
+
+    @classmethod
+    def from_json(cls, spent: Mapping[str, Any]) -> Usage:
+        """The inverse of `to_json`."""
+        latency = Counter({int(edge): int(count) for edge, count in spent["latency"].items()})
+        return cls(**{name: spent[name] for name in _TOLD}, latency=latency)
 
     def quantile(self, share: float) -> float | None:
         """The seconds within which that share of the answers came, a fifth too many at most; None before the first."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import TYPE_CHECKING, overload
@@ -176,3 +176,8 @@ class Drift:
     def to_json(self) -> dict[str, dict[str, int]]:
         """`{"new": {path: records}, "missing": …, "retyped": …}`."""
         return {"new": dict(self.new), "missing": dict(self.missing), "retyped": dict(self.retyped)}
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Mapping[str, int]]) -> Drift:
+        """The inverse of `to_json`."""
+        return cls(Counter(body["new"]), Counter(body["missing"]), Counter(body["retyped"]))
