@@ -88,22 +88,25 @@ def vacuum(store: Store, hours: int) -> list[str]:
     """Deltalake's own vacuum, but for files of unfinished slices that may still be taken up; the paths that were deleted."""
     # Before the table is opened: what is committed in between is then kept, or part of the table.
     kept = files_kept(Checkpoints(store))
+    # Deltalake names what joins replaced again at each vacuum, until the log forgets them, also what is long gone.
+    there = {file.path for file in _files(store)}
     table = store.existing()
     with store.guard("vacuum"):
         if kept:
             # By hand then, for deltalake knows only the files of its own log.
             found = table.vacuum(hours, dry_run=True, enforce_retention_duration=False, full=True)
-            paths = [path for path in found if unquote(path) not in kept]
+            paths = [path for path in map(unquote, found) if path in there - kept]
             for path in paths:
-                store.delete(unquote(path))
+                store.delete(path)
             return paths
-        return table.vacuum(
+        deleted = table.vacuum(
             retention_hours=hours,
             dry_run=False,
             enforce_retention_duration=False,
             full=True,
             commit_properties=carry(read_state(store, table)),
         )
+        return [path for path in map(unquote, deleted) if path in there]
 
 
 def _half(path: str) -> bool:

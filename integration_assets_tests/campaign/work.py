@@ -55,7 +55,8 @@ def ledger_source(url: str, *, mended: bool = False) -> Source:
         cursor=Cursor(field="changed_at", start_param="since", end_param="before", start=ORIGIN, lookback=timedelta(hours=6)),
         partitions=Partitions(every="day", start=ORIGIN.date()),
         tombstone=Tombstone(path="gone"),
-        reject_threshold=0.5,
+        # Of an early day all good entries may have changed since, and its bad one alone be left.
+        reject_threshold=1.0,
     )
     limits = Limits(
         attempts=4, wait_initial=0, wait_max=0.01, breaker=None, pool_timeout=30, checkpoint_pages=1, checkpoint_seconds=0

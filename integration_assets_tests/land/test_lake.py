@@ -178,7 +178,8 @@ def test_compaction_is_invisible_to_consumers_of_versions(table: LakeTable) -> N
     assert read(table) == ["a", "b", "c"]
     assert read(table, 2) == ["c"]
     assert len(table.snapshot_files()) == 2
-    table.vacuum(hours=0)
+    assert len(table.vacuum(hours=0)) == 2
+    assert table.vacuum(hours=0) == [], "what is gone is not named again"
     assert read(table, 2) == ["c"]
     with pytest.raises(VersionsGoneError, match="vacuumed"):
         table.files(None)
