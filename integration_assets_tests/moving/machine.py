@@ -171,7 +171,7 @@ class Moving(RuleBasedStateMachine):
     def _pull(self, what: list[str] | Slice | None, during: Sequence[Change | None]) -> bool:
         """Sync, let the list change meanwhile, and note what must be in the lake from now on; whether it was not refused."""
         self.up.waiting = [change or (lambda _: None) for change in during]
-        self.up.shown = set()
+        self.up.shown = {}
         before = set(self.up.records.values())
         receipts: list[Receipt] = []
         refused = False
@@ -201,7 +201,7 @@ class Moving(RuleBasedStateMachine):
             self.told.append(Slice(moment(start), moment(end)))
         else:
             self.owed |= {one for one in all_along if start <= one.at < end}
-        self.shown |= {one for one in self.up.shown if start <= one.at < end}
+        self.shown |= {one for one in self.up.shown.get(start, ()) if start <= one.at < end}
 
     def _lake(self) -> set[Version]:
         if self.feed.table.version() is None:

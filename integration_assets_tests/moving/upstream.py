@@ -103,13 +103,18 @@ Change = Callable[["Upstream"], object]
 
 @dataclass
 class Upstream:
-    """The list, its clock, and the changes that wait for the next pages: one is made after each page that is sent."""
+    """The list, its clock, and the changes that wait for the next pages: one is made after each page that is sent.
+
+    shown     : what was sent to those who asked from each moment on, that is for each slice.
+    forgotten : when the records were deleted whose deletion is shown no more.
+    """
 
     form: Form
     clock: int = 1
     records: dict[int, Version] = field(default_factory=dict)
     waiting: list[Change] = field(default_factory=list)
-    shown: set[Version] = field(default_factory=set)
+    shown: dict[int, set[Version]] = field(default_factory=dict)
+    forgotten: dict[int, int] = field(default_factory=dict)
     requests: int = 0
     url: str = ""
     lock: Lock = field(default_factory=Lock)
@@ -120,9 +125,9 @@ class Upstream:
         self.records[number] = Version(max(self.clock + ahead, known.at if known else 0), number, value)
 
     def late(self, number: int, value: str, behind: int) -> None:
-        """A version that becomes visible only now; nothing where the record has a newer one."""
+        """A version that becomes visible only now; nothing where the record has a newer one, or was deleted since."""
         at, known = max(0, self.clock - behind), self.records.get(number)
-        if known is None or known.at < at:
+        if (known.at if known else self.forgotten.get(number, -1)) < at:
             self.records[number] = Version(at, number, value)
 
     def delete(self, number: int) -> None:
@@ -135,6 +140,7 @@ class Upstream:
         old = sorted(one for one in self.records.values() if one.gone and one.at < before)
         for one in old[:1]:
             del self.records[one.id]
+            self.forgotten[one.id] = one.at
 
     def within(self, start: int, end: int) -> list[Version]:
         """The list of a range, oldest first."""
@@ -186,7 +192,7 @@ class Upstream:
                 return Answer(headers={"Date": format_datetime(moment(self.clock), usegmt=True)})
             self.requests += 1
             answer, sent = self._page(asked)
-            self.shown.update(sent)
+            self.shown.setdefault(seconds(asked.query.get("since")) or 0, set()).update(sent)
             if self.waiting:
                 self.waiting.pop(0)(self)
             return answer
