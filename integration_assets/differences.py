@@ -13,10 +13,9 @@ from integration_assets.extract.opening import reading_of
 from integration_assets.extract.stored import values_of
 from integration_assets.feed import Feed
 from integration_assets.land.quarantine import Entry
-from integration_assets.land.warehouse import IS_CURRENT
+from integration_assets.land.warehouse import IS_CURRENT, Target
 from integration_assets.spec.records import DELETED
 from integration_assets.stores import Stores
-from integration_assets.sync import target
 from integration_assets.transform.showing import Showing
 
 PAGES = 100
@@ -38,7 +37,7 @@ class Difference:
 
 def from_warehouse(feed: Feed, stores: Stores, showing: Showing, entry: Entry, payload: bytes) -> Difference:
     """The record beside the row of the same key. Values are as people may see them. Raises the errors of the warehouse."""
-    ours, aim = _values(feed, entry, payload), target(feed.source, feed.stream, feed.contract)
+    ours, aim = _values(feed, entry, payload), Target.of(feed.source, feed.stream, feed.contract)
     key = _key(feed, ours)
     if key is None:
         return Difference("not compared: its key cannot be read")

@@ -77,6 +77,23 @@ def slice_receipt(feed: Feed, job: Job, count: Progress, reading: AnyReading, sp
     )
 
 
+def taken_receipt(feed: Feed, job: Job, winner: Receipt) -> Receipt:
+    """The account of a slice that is left to another run, which committed it as `winner` says; it is in no commit."""
+    start, end = job.slice.to_json()
+    return Receipt(
+        source=feed.source.name,
+        stream=feed.stream.name,
+        run_id=job.run_id,
+        outcome="taken",
+        slice=(start, end),
+        partition=job.partition,
+        tenant=job.slice.tenant,
+        contract=feed.stream.contract_name,
+        contract_hash=feed.contract.hash,
+        warnings=(f"run {winner.run_id} committed {job.slice} while this one was pulling it; nothing was doubled",),
+    )
+
+
 def _outcome(stream: Stream, job: Job, count: Progress, reading: AnyReading) -> str:
     if job.dry_run:
         return "dry-run"

@@ -23,6 +23,7 @@ from integration_assets.feed import Feed
 from integration_assets.land.quarantine import Action, Entry, Quarantine, identity
 from integration_assets.land.quarantine_rows import REJECTED, payload_hash
 from integration_assets.land.state import LakeState
+from integration_assets.masks import check_key
 from integration_assets.parents import around, left_out
 from integration_assets.receipts import new_receipt
 from integration_assets.spec.cursor import Slice
@@ -30,7 +31,7 @@ from integration_assets.spec.receipt import REPLAYED, Receipt
 from integration_assets.spec.records import DELETED, note_reasons
 from integration_assets.spec.source import Source, Stream
 from integration_assets.stages import gate_of, judge, schema_of, seen_before
-from integration_assets.sync import check_key, sync
+from integration_assets.sync import sync
 from integration_assets.transform.technical import stamp
 
 AT_ONCE = 1_000
@@ -204,7 +205,7 @@ def _land(feed: Feed, run_id: str, records: Sequence[Stored], tenant: str | None
     if not dry_run:
         feed.table.prepare(schema)
     base, before = feed.table.state(), feed.table.once()
-    check_key(feed, base)
+    check_key(feed.mask, base)
     wanted = {one.identity: one for one in records if one.identity[:_NAME] not in before}
     decoded, broken = decode_stored(
         feed.source, feed.stream, feed.contract, tenant, {name: one.payload for name, one in wanted.items()}

@@ -13,12 +13,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from integration_assets.each_tenant import tenants_of
 from integration_assets.errors import IntegrationError, SpecError
 from integration_assets.extract.opening import reading_of
-from integration_assets.feed import Feed
+from integration_assets.feed import Feed, open_feeds
 from integration_assets.land.compare import Comparison, Place, compare
 from integration_assets.land.lake import Lake, LakeTable
 from integration_assets.pairing import Pairing
+from integration_assets.planning import plan_slice
 from integration_assets.settings import Settings
 from integration_assets.spec.cursor import Slice
 from integration_assets.spec.partitions import Partitions
@@ -27,7 +29,6 @@ from integration_assets.spec.records import Drift, note_reasons
 from integration_assets.spec.source import Source, Stream
 from integration_assets.stages import batches, gate_of, judge, schema_of, seen_before
 from integration_assets.stores import Say, Stores
-from integration_assets.sync import open_feeds, plan_slice, tenants_of
 from integration_assets.transform.showing import Showing
 from integration_assets.transform.technical import stamp
 from integration_assets.validate.drift import sentences

@@ -22,7 +22,9 @@ from integration_assets.land.reading import LakeFile
 from integration_assets.land.state import LakeState
 from integration_assets.land.store import VersionsGoneError
 from integration_assets.land.sweeping import Differences, Lists, Stamp, list_schema, revivals, swept_schema, tombstones
+from integration_assets.land.warehouse import Target
 from integration_assets.land.writer import Writer
+from integration_assets.masks import check_key
 from integration_assets.parents import around, left_out
 from integration_assets.receipts import new_receipt
 from integration_assets.spec.cursor import Slice
@@ -31,7 +33,7 @@ from integration_assets.spec.sweep import Sweep, SweepReceipt, keys_of
 from integration_assets.spec.tenants import tenant_value
 from integration_assets.stages import required_columns, schema_of
 from integration_assets.stores import Stores
-from integration_assets.sync import merge, target
+from integration_assets.sync import merge
 
 _TRIES = 10
 EXAMPLES = 50
@@ -119,13 +121,7 @@ def _check_lake(feed: Feed) -> None:
     if not state.sequence:
         raise LakeError("nothing was pulled yet, so there is nothing to sweep", remedy="Sync the stream first.")
     check_axis(feed, state.finished)
-    last = state.receipt.mask_key if state.receipt else ""
-    if last and feed.mask.key_name and last != feed.mask.key_name:
-        raise LakeError(
-            "the lake's columns were hashed with another key, so no key of the list would be found",
-            field="mask",
-            remedy="Set INTEGRATION_MASK_KEY to the one before.",
-        )
+    check_key(feed.mask, state)
 
 
 def _until(feed: Feed) -> datetime | None:
@@ -165,7 +161,7 @@ def _settle(task: _Task, found: KeyList) -> Swept:
     """Compare the list with the table as both are now; land what differs, if that is as it may be."""
     feed, stream = task.feed, task.feed.stream
     base = feed.table.state()
-    aim = target(feed.source, stream, feed.contract)
+    aim = Target.of(feed.source, stream, feed.contract)
     with feed.table.writer(list_schema(feed.table.schema(), stream.key)) as staged:
         touched = _touched(task, base, staged)
         lists = Lists(found.files, touched, required_columns(stream), _whose(feed, task.tenant), task.until)
@@ -245,7 +241,7 @@ def _land(task: _Task, base: LakeState, receipt: SweepReceipt, seen: Differences
     examples = _examples(seen.gone())
     if not (seen.unlisted or seen.returned):
         return Swept(replace(receipt, outcome="unchanged"))
-    aim, unlisted, revived = target(feed.source, feed.stream, feed.contract), 0, 0
+    aim, unlisted, revived = Target.of(feed.source, feed.stream, feed.contract), 0, 0
     ranges: list[Slice | None] = []
     with feed.table.writer(schema) as writer:
         for rows in tombstones(seen.gone(), schema, stamp):

@@ -3,121 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import chain, count, islice
 from threading import Event
 
 from integration_assets.each_tenant import Failures, check_axis, in_turn, tenants_of
-from integration_assets.errors import (
-    IntegrationError,
-    LakeError,
-    PageTokenExpiredError,
-    SecretMissingError,
-    SliceTakenError,
-    SpecError,
-)
+from integration_assets.errors import IntegrationError, PageTokenExpiredError, SliceTakenError
 from integration_assets.extract.lane import Lane
-from integration_assets.extract.limits import open_store
-from integration_assets.extract.opening import Client, client_for
 from integration_assets.feed import Feed, Job
 from integration_assets.ingest import ingest
 from integration_assets.land.state import LakeState
 from integration_assets.land.warehouse import MergeResult, Target
+from integration_assets.masks import check_key
 from integration_assets.parallel import in_order
-from integration_assets.parents import parents_of
+from integration_assets.planning import plan_slice
 from integration_assets.progress import Progress, Watch
-from integration_assets.settings import MASK_KEY, Settings
-from integration_assets.spec.contract_data import Contract
-from integration_assets.spec.contract_loading import check_stream
-from integration_assets.spec.cursor import Slice, plan, settled, steps
+from integration_assets.receipts import taken_receipt
+from integration_assets.spec.cursor import Slice, settled, steps
 from integration_assets.spec.receipt import NO_SLICE, Receipt
-from integration_assets.spec.source import Source, Stream
-from integration_assets.spec.summary import outcome
-from integration_assets.stores import Say, Stores
-from integration_assets.transform.masking import Masking, mask_for, needs_key
+from integration_assets.stores import Stores
 from integration_assets.unfinished import remainder, unfinished
-
-__all__ = ["Say", "Stores", "merge", "open_feeds", "outcome", "plan_slice", "sync", "target", "tenants_of"]
 
 _TRIES = 3
 _LOOK_BACK = 100
-_SECURE = 16
-"""Characters that a masking key has at least."""
-
-
-@contextmanager
-def open_feeds(
-    source: Source, stores: Stores, settings: Settings, streams: Sequence[Stream] | None = None, say: Say | None = None
-) -> Iterator[list[Feed]]:
-    """Feeds of a source's streams that share one client an address. Checks spec, contracts and lake before any request is spent.
-
-    streams : as they are to be asked; all, cut over as the settings say, when None.
-    say     : told why and how long before each wait for the API.
-    """
-    chosen = settings.in_force(source).streams if streams is None else streams
-    located = {stream.name: settings.locate_stream(source, stream) for stream in chosen}
-    contracts = {stream.name: check_stream(source, stream) for stream in chosen}
-    masks = {name: masking(source, name, contract, settings) for name, contract in contracts.items()}
-    stores.check()
-
-    def waiting(reason: str, seconds: float) -> None:
-        if say:
-            say(f"{source.name}: {reason}; trying again in {seconds:,.1f} s")
-
-    secrets = settings.secrets_for(source)
-    with open_store(settings.limits_uri) as limits, ExitStack() as stack:
-        addresses = {one.base_url: one for one in located.values()}
-        clients: dict[str, Client] = {}
-        for url, one in addresses.items():
-            clients[url] = client_for(one, secrets, waiting, limits)
-            stack.enter_context(clients[url])
-        yield [
-            Feed(
-                located[stream.name],
-                stream,
-                contracts[stream.name],
-                clients[located[stream.name].base_url],
-                stores.table(source, stream),
-                stores.quarantine,
-                masks[stream.name],
-                parents=parents_of(source, stream, stores),
-            )
-            for stream in chosen
-        ]
-
-
-def masking(source: Source, stream: str, contract: Contract, settings: Settings) -> Masking:
-    """What masks a stream's rows before they are stored. Raises `SecretMissingError` when the key for it is not set."""
-    column, key = needs_key(contract), settings.mask_key
-    if column is not None and key is None:
-        raise SecretMissingError(
-            f"the secret {MASK_KEY}, with which the column is hashed, is not set",
-            source=source.name,
-            stream=stream,
-            field=f"contract.{column}",
-            remedy=f"Set {MASK_KEY} to a long random text, the same wherever tables are to be joined, and never change it.",
-        )
-    if column is not None and len(key or b"") < _SECURE:
-        raise SpecError(
-            f"the secret {MASK_KEY} is so short that what is hashed with it could be guessed",
-            source=source.name,
-            stream=stream,
-            field=f"contract.{column}",
-            remedy=f"Set it to {_SECURE} random characters or more.",
-        )
-    return mask_for(contract, key)
-
-
-def check_key(feed: Feed, base: LakeState) -> None:
-    """See that values are hashed as they were before. Raises `LakeError`: under two keys every value would have two names."""
-    last = base.receipt.mask_key if base.receipt else ""
-    if last and feed.mask.key_name and last != feed.mask.key_name:
-        raise LakeError(
-            f"the lake's columns were hashed with another {MASK_KEY}",
-            remedy=f"Set {MASK_KEY} to the one before, or move the table away and sync from the start.",
-        )
 
 
 def sync(
@@ -261,7 +170,7 @@ def _step(
     for tries in count(1):
         base, planned_on = planned_on or feed.table.state(), None
         check_axis(feed, base.finished)
-        check_key(feed, base)
+        check_key(feed.mask, base)
         known = replace(base, etag=None) if order.afresh else base
         job = Job(step, known, order.run_id, key, skip_known=not order.anew, dry_run=order.dry_run)
         try:
@@ -276,7 +185,7 @@ def _step(
             if winner is not None:
                 if key is None and order.span is None and winner.partition is None:
                     overtaken.set()
-                yield _taken(feed, job, winner)
+                yield taken_receipt(feed, job, winner)
                 return
         else:
             yield receipt
@@ -291,115 +200,9 @@ def _winner(feed: Feed, job: Job) -> Receipt | None:
     return next((one for one in pulled if Slice.from_json(one.slice, one.tenant).covers(job.slice)), None)
 
 
-def plan_slice(
-    feed: Feed,
-    key: str | None = None,
-    span: Slice | None = None,
-    tenant: str | None = None,
-    now: datetime | None = None,
-    finished: Sequence[Slice] | None = None,
-) -> Slice:
-    """The range that a sync of this stream, or of one tenant of it, would pull now; of children as far as their parents are.
-
-    now      : by the API's clock, which is asked where the source says so when None.
-    finished : what the lake has, which is looked up when None.
-    """
-    found = _plan(feed, key, span, tenant, now, finished)
-    if feed.parents is None:
-        return found
-    planned = key is None and span is None
-    return feed.parents.within(found) if planned else feed.parents.check(found, feed.source, feed.stream)
-
-
-def _plan(
-    feed: Feed,
-    key: str | None,
-    span: Slice | None,
-    tenant: str | None,
-    now: datetime | None,
-    finished: Sequence[Slice] | None,
-) -> Slice:
-    """The range as far as the API's own data is final."""
-    stream = feed.stream
-    if key is not None and stream.partitions is None:
-        raise SpecError(
-            f"there is no partition {key!r}: the stream is not partitioned",
-            source=feed.source.name,
-            stream=stream.name,
-            remedy="Leave the partition out.",
-        )
-    if stream.cursor is None:
-        if span is not None:
-            raise SpecError(
-                "the stream has no cursor and is always pulled whole",
-                source=feed.source.name,
-                stream=stream.name,
-                remedy="Leave --from and --to out.",
-            )
-        return Slice(tenant=tenant)
-    if span is not None:
-        span = replace(span, tenant=tenant)
-    now = now or feed.client.now()
-    if (key is None or stream.cursor.kind == "integer") and span is None:
-        finished = feed.table.state().finished if finished is None else finished
-        return plan(stream.cursor, finished, stream.origin, now, tenant)
-    if span is not None and stream.cursor.kind == "integer":
-        return span
-    asked = span or (stream.partitions.slice_of(key) if key is not None and stream.partitions else Slice())
-    return _until(replace(asked, tenant=tenant), now - stream.cursor.safety_lag, feed)
-
-
-def _until(asked: Slice, latest: datetime, feed: Feed) -> Slice:
-    """`asked`, cut at `latest`: what has not happened yet cannot be finished."""
-    end = latest if asked.end is None else min(asked.end, latest)
-    cut = replace(asked, end=end)
-    if cut.empty:
-        raise SpecError(
-            f"{asked} has not begun: the API's data is final up to {latest.isoformat()}",
-            source=feed.source.name,
-            stream=feed.stream.name,
-            remedy="Ask for an earlier range.",
-        )
-    return cut
-
-
-def _taken(feed: Feed, job: Job, winner: Receipt) -> Receipt:
-    start, end = job.slice.to_json()
-    return Receipt(
-        source=feed.source.name,
-        stream=feed.stream.name,
-        run_id=job.run_id,
-        outcome="taken",
-        slice=(start, end),
-        partition=job.partition,
-        tenant=job.slice.tenant,
-        contract=feed.stream.contract_name,
-        contract_hash=feed.contract.hash,
-        warnings=(f"run {winner.run_id} committed {job.slice} while this one was pulling it; nothing was doubled",),
-    )
-
-
-def target(source: Source, stream: Stream, contract: Contract) -> Target:
-    """The warehouse table that a stream becomes."""
-    return Target(
-        source=source.name,
-        stream=stream.name,
-        contract_schema=contract.arrow_schema,
-        descriptions={column.name: column.description for column in contract.columns},
-        key=stream.key,
-        version=stream.version_column,
-        disposition=stream.disposition,
-        tombstones=stream.tombstone is not None or stream.sweep is not None,
-        json=tuple(column.name for column in contract.columns if column.format == "json"),
-        contract_hash=contract.hash,
-        partition_by=stream.partition_by,
-        maximum_bytes_billed=stream.maximum_bytes_billed,
-    )
-
-
 def merge(feed: Feed, stores: Stores, run_id: str) -> MergeResult:
     """Bring the warehouse's table up to the lake's present version."""
     try:
-        return stores.warehouse.merge(target(feed.source, feed.stream, feed.contract), feed.table, run_id)
+        return stores.warehouse.merge(Target.of(feed.source, feed.stream, feed.contract), feed.table, run_id)
     except IntegrationError as error:
         raise error.at(feed.source.name, feed.stream.name) from error.__cause__

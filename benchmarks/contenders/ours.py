@@ -8,10 +8,12 @@ from pathlib import Path
 
 from benchmarks.contenders.job import Job, finish, job
 from benchmarks.records import START, YEAR
+from integration_assets.feed import open_feeds
 from integration_assets.settings import Settings
 from integration_assets.spec import Cursor, Limits, Offset, Partitions, Source, Stream, Token
 from integration_assets.spec.cursor import Slice
-from integration_assets.sync import Stores, merge, open_feeds, sync
+from integration_assets.stores import Stores
+from integration_assets.sync import merge, sync
 
 
 def source(asked: Job, connections: int, bad: bool, daily: bool = False) -> Source:

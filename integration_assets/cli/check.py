@@ -9,17 +9,19 @@ from uuid import uuid4
 from rich.console import Console
 
 from integration_assets.cli.report import line
+from integration_assets.each_tenant import tenants_of
 from integration_assets.errors import IntegrationError, TransientError, UnknownHostError, UpstreamUnavailableError
-from integration_assets.feed import Feed, Job
+from integration_assets.feed import Feed, Job, open_feeds
 from integration_assets.ingest import ingest
 from integration_assets.land.state import EMPTY
+from integration_assets.planning import plan_slice
 from integration_assets.settings import Settings
 from integration_assets.spec.auth import secret_names
 from integration_assets.spec.contract_loading import check_stream
 from integration_assets.spec.cursor import Slice
 from integration_assets.spec.receipt import Receipt
 from integration_assets.spec.source import Source, Stream
-from integration_assets.sync import Stores, open_feeds, plan_slice, tenants_of
+from integration_assets.stores import Stores
 
 
 def check_source(source: Source, streams: Sequence[Stream], settings: Settings, out: Console) -> bool:

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from integration_assets.cli.ranges import Asked
+from integration_assets.each_tenant import tenants_of
 from integration_assets.errors import SpecError
 from integration_assets.feed import Feed
+from integration_assets.planning import plan_slice
 from integration_assets.spec.cursor import CursorValue, Slice, steps, watermark
 from integration_assets.spec.tenants import enumerated
-from integration_assets.sync import plan_slice, tenants_of
 
 
 @dataclass(frozen=True)

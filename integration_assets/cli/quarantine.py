@@ -232,7 +232,8 @@ def _chosen(
 
 @contextmanager
 def _opened(source: Source, stream: Stream) -> Iterator[tuple[Feed, Stores]]:
-    from integration_assets.sync import Stores, open_feeds
+    from integration_assets.feed import open_feeds
+    from integration_assets.stores import Stores
 
     def say(sentence: str) -> None:
         line(_out, sentence, "yellow")
@@ -249,7 +250,8 @@ def _entries(feed: Feed, wanted: Where) -> list[Entry]:
 
 def _account(feed: Feed, stores: Stores, receipts: list[Receipt], title: str, *, merged: bool, left: int | None = None) -> None:
     """What became of the records, and what is still open; leaves with status 1 when some of those that were meant are."""
-    from integration_assets.sync import merge, outcome
+    from integration_assets.spec.summary import outcome
+    from integration_assets.sync import merge
 
     name = f"{feed.source.name}.{feed.stream.name}"
     total = outcome(receipts)

@@ -11,12 +11,12 @@ from rich.text import Text
 
 from integration_assets.cli.report import block, blocks_table, line
 from integration_assets.cli.status import check_readable
+from integration_assets.feed import open_feeds
 from integration_assets.land.entries import Entry, Event, Where
 from integration_assets.settings import Settings
 from integration_assets.spec.contract_loading import check_stream
 from integration_assets.spec.source import Source, Stream
 from integration_assets.stores import Stores
-from integration_assets.sync import open_feeds
 from integration_assets.transform.showing import Showing
 
 SHORT = 12

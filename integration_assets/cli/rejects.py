@@ -10,7 +10,7 @@ from integration_assets.land.quarantine import Rejected
 from integration_assets.settings import Settings
 from integration_assets.spec.contract_loading import check_stream
 from integration_assets.spec.source import Source, Stream
-from integration_assets.sync import Stores
+from integration_assets.stores import Stores
 from integration_assets.transform.showing import Showing
 
 _PREVIEW = 400

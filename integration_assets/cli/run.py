@@ -21,12 +21,15 @@ from integration_assets.cli.plan import Plan, plan_all
 from integration_assets.cli.ranges import Asked
 from integration_assets.cli.report import account_table, line, untouched
 from integration_assets.errors import IntegrationError
+from integration_assets.feed import open_feeds
 from integration_assets.land.warehouse import MergeResult
 from integration_assets.settings import Settings
 from integration_assets.spec.parent import parents_first
 from integration_assets.spec.receipt import Receipt
 from integration_assets.spec.source import Source
-from integration_assets.sync import Say, Stores, merge, open_feeds, outcome
+from integration_assets.spec.summary import outcome
+from integration_assets.stores import Say, Stores
+from integration_assets.sync import merge
 from integration_assets.sync import sync as sync_stream
 from integration_assets.tally import Tally
 

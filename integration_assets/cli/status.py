@@ -14,7 +14,7 @@ from integration_assets.land.gcs import check_bucket, is_bucket
 from integration_assets.settings import Settings
 from integration_assets.spec.cursor import Slice, gaps, watermark
 from integration_assets.spec.source import Source, Stream
-from integration_assets.sync import Stores
+from integration_assets.stores import Stores
 
 _SHOWN = 3
 

@@ -9,12 +9,12 @@ from rich.console import Console
 from rich.table import Table
 
 from integration_assets.cli.report import block, blocks_table, line
+from integration_assets.feed import open_feeds
 from integration_assets.settings import Settings
 from integration_assets.spec.source import Source, Stream
 from integration_assets.spec.sweep import SweepReceipt
 from integration_assets.stores import Stores
 from integration_assets.sweep import EXAMPLES, sweep
-from integration_assets.sync import open_feeds
 from integration_assets.transform.showing import Showing
 
 

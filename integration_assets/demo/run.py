@@ -28,7 +28,8 @@ from integration_assets.spec.cursor import watermark
 from integration_assets.spec.partitions import Partitions
 from integration_assets.spec.receipt import Receipt
 from integration_assets.spec.source import Source, Stream
-from integration_assets.sync import Stores, outcome
+from integration_assets.spec.summary import outcome
+from integration_assets.stores import Stores
 
 MONTH_END = datetime(2013, 2, 1, tzinfo=UTC)
 DAY = timedelta(days=1)

@@ -19,7 +19,7 @@ from integration_assets.sandbox.process import SandboxProcess
 from integration_assets.settings import Settings
 from integration_assets.sources import load_source
 from integration_assets.spec.cursor import watermark
-from integration_assets.sync import Stores
+from integration_assets.stores import Stores
 
 _FIRST = datetime(2013, 2, 1, tzinfo=UTC)
 _PATIENCE = 30.0

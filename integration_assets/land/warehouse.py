@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from integration_assets.land.fingerprint import Fingerprint
     from integration_assets.land.lake import LakeTable
     from integration_assets.land.sweeping import Differences, Lists
+    from integration_assets.spec.contract_data import Contract
     from integration_assets.spec.cursor import CursorValue
+    from integration_assets.spec.source import Source, Stream
 
 DELETED = "_deleted"
 """In the lake: whether the row is a tombstone."""
@@ -71,6 +73,24 @@ class Target:
     partition_by: str | None = None
     cluster_by: tuple[str, ...] = ()
     maximum_bytes_billed: int | None = None
+
+    @classmethod
+    def of(cls, source: Source, stream: Stream, contract: Contract) -> Target:
+        """The table that the stream becomes."""
+        return cls(
+            source=source.name,
+            stream=stream.name,
+            contract_schema=contract.arrow_schema,
+            descriptions={column.name: column.description for column in contract.columns},
+            key=stream.key,
+            version=stream.version_column,
+            disposition=stream.disposition,
+            tombstones=stream.tombstone is not None or stream.sweep is not None,
+            json=tuple(column.name for column in contract.columns if column.format == "json"),
+            contract_hash=contract.hash,
+            partition_by=stream.partition_by,
+            maximum_bytes_billed=stream.maximum_bytes_billed,
+        )
 
 
 @dataclass(frozen=True)

@@ -29,10 +29,9 @@ def lake_columns(contract: Contract) -> dg.TableSchema:
 
 def warehouse_columns(source: Source, stream: Stream, contract: Contract) -> dg.TableSchema:
     """The contract's columns and the project's own, as the warehouse has them; a key of one column is unique."""
-    from integration_assets.land.warehouse import COMMENTS, IS_CURRENT, RUN_ID, VALID_FROM, VALID_TO, own_columns
-    from integration_assets.sync import target
+    from integration_assets.land.warehouse import COMMENTS, IS_CURRENT, RUN_ID, VALID_FROM, VALID_TO, Target, own_columns
 
-    aim = target(source, stream, contract)
+    aim = Target.of(source, stream, contract)
     key: Sequence[str] = stream.key if stream.disposition == "merge" else ()
     placed = str(contract.column(stream.version_column).type) if stream.version_column else "timestamp[us, tz=UTC]"
     types = {RUN_ID: "string", IS_CURRENT: "bool", VALID_FROM: placed, VALID_TO: placed}

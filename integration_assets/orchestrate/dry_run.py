@@ -39,7 +39,7 @@ def dry_run(feed: Feed, wanted: Wanted, parts: Sequence[Part], context: dg.Asset
 
 def planned(feed: Feed, part: Part) -> list[str]:
     """The slices of a part: its partition, or the steps of its range."""
-    from integration_assets.sync import plan_slice
+    from integration_assets.planning import plan_slice
 
     if part.key is not None:
         return [f"{part.label}, of it {part.span}" if part.span else str(part.label)]

@@ -114,7 +114,7 @@ class Step:
 
     def pull(self) -> Iterator[Event]:
         """Sync the stream into the lake: an event per partition as it commits, then the checks over all of them."""
-        from integration_assets.sync import open_feeds
+        from integration_assets.feed import open_feeds
 
         settings = self.stores.settings()
         say = self.context.log.info
@@ -161,12 +161,12 @@ class Step:
         yield from checks.table_checks(self.context, self.source, self.stream, stores, whole=True)
 
     def _merged(self) -> tuple[Metadata, list[dg.AssetCheckResult]]:
+        from integration_assets.land.warehouse import Target
         from integration_assets.spec.contract_loading import check_stream
-        from integration_assets.sync import target
 
         stores = self.stores.stores(self.context.log.info)
         contract = check_stream(self.source, self.stream)
-        aim = target(self.source, self.stream, contract)
+        aim = Target.of(self.source, self.stream, contract)
         try:
             result = stores.warehouse.merge(aim, stores.table(self.source, self.stream), self.context.run.run_id)
             results = list(checks.table_checks(self.context, self.source, self.stream, stores, whole=False))
@@ -269,7 +269,7 @@ class Step:
 
     def _event(self, feed: Feed, part: Part, receipts: Sequence[Receipt], *, result: bool) -> Event:
         """What the catalogue is told of a part: a materialization, as output or not, if the lake has the partition."""
-        from integration_assets.sync import outcome
+        from integration_assets.spec.summary import outcome
 
         total = outcome(receipts)
         key = lake_key(self.source, self.stream)
@@ -299,7 +299,7 @@ class Step:
         yield dg.MaterializeResult(asset_key=key, metadata=self._summed(feed))
 
     def _summed(self, feed: Feed) -> Metadata:
-        from integration_assets.sync import outcome
+        from integration_assets.spec.summary import outcome
 
         total = outcome(self.receipts)
         if total is None:

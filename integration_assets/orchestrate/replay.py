@@ -79,7 +79,7 @@ def _meant(feed: Feed, only: Only | None, context: dg.AssetExecutionContext) -> 
 def _told(
     feed: Feed, receipts: Sequence[Receipt], showing: Showing
 ) -> Iterator[dg.MaterializeResult[object] | dg.AssetObservation]:
-    from integration_assets.sync import outcome
+    from integration_assets.spec.summary import outcome
 
     total = outcome(receipts)
     if total is None:

@@ -86,8 +86,8 @@ def _swept(
     source: Source, stream: Stream, context: dg.OpExecutionContext, config: SweepConfig, stores: StoresResource
 ) -> Iterator[dg.AssetObservation]:
     """Sweep, telling of each tenant as it is done, before the error of those that were refused."""
+    from integration_assets.feed import open_feeds
     from integration_assets.sweep import sweep
-    from integration_assets.sync import open_feeds
     from integration_assets.transform.showing import Showing
 
     there, settings, say = stores.stores(context.log.info), stores.settings(), context.log.info

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any, Literal
 
 from integration_assets.errors import IntegrationError
-from integration_assets.feed import Feed
+from integration_assets.feed import Feed, open_feeds
 from integration_assets.land.quarantine import Where
 from integration_assets.replay import replay
 from integration_assets.settings import Settings
@@ -17,7 +17,7 @@ from integration_assets.spec import Bearer, Cursor, Json, Limits, Partitions, Sl
 from integration_assets.spec.paging import Token
 from integration_assets.spec.receipt import Receipt
 from integration_assets.stores import Stores
-from integration_assets.sync import merge, open_feeds, sync
+from integration_assets.sync import merge, sync
 from integration_assets_tests.campaign.upstream import ORIGIN, PAGE
 
 CONTRACTS = "integration_assets_tests.campaign.contracts"

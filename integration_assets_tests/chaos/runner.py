@@ -19,9 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from integration_assets.errors import IntegrationError
+from integration_assets.feed import open_feeds
 from integration_assets.settings import Settings
 from integration_assets.spec import Slice, Source
-from integration_assets.sync import Stores, merge, open_feeds, sync
+from integration_assets.stores import Stores
+from integration_assets.sync import merge, sync
 from integration_assets_tests.chaos.case import SECRET, Case
 from integration_assets_tests.chaos.cases import CASES
 

@@ -11,6 +11,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
+from integration_assets.feed import open_feeds
 from integration_assets.land.quarantine import Rejected
 from integration_assets.land.warehouse import DELETED_AT, EXTRACTED_AT, RUN_ID
 from integration_assets.settings import Settings
@@ -19,7 +20,8 @@ from integration_assets.spec.auth import secret_names
 from integration_assets.spec.base import Spec
 from integration_assets.spec.parent import ancestors
 from integration_assets.spec.receipt import Receipt
-from integration_assets.sync import Stores, merge, open_feeds, sync
+from integration_assets.stores import Stores
+from integration_assets.sync import merge, sync
 from integration_assets_tests.conformance.fixtures import Phase, Recording, load
 from integration_assets_tests.conformance.replay import Replay, serving
 

@@ -29,7 +29,7 @@ from integration_assets.sources import load_source
 from integration_assets.spec import Slice, Source, Stream
 from integration_assets.spec.cursor import CursorValue
 from integration_assets.spec.values import cursor_value
-from integration_assets.sync import Stores
+from integration_assets.stores import Stores
 from integration_assets_tests.conformance.fixtures import fixture_path
 from integration_assets_tests.conformance.harness import changed, live_and_deleted, recorded, run, settings_for, warehouse_rows
 

@@ -16,11 +16,12 @@ from urllib.parse import parse_qs, urlsplit
 
 import pandera.pandas as pandera
 
-from integration_assets.feed import Feed
+from integration_assets.feed import Feed, open_feeds
 from integration_assets.settings import Settings
 from integration_assets.spec import Cursor, Json, Limits, Partitions, Source, Stream, Token
 from integration_assets.spec.contract import Int64, Timestamp, column
-from integration_assets.sync import Stores, merge, open_feeds
+from integration_assets.stores import Stores
+from integration_assets.sync import merge
 
 START = datetime(2024, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)

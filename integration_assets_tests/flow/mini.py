@@ -15,12 +15,13 @@ from urllib.parse import parse_qs, urlsplit
 
 import pandera.pandas as pandera
 
-from integration_assets.feed import Feed
+from integration_assets.feed import Feed, open_feeds
 from integration_assets.settings import Settings
 from integration_assets.spec import Bearer, Cursor, Json, Limits, Slice, Source, Stream, Tombstone
 from integration_assets.spec.contract import Int64, String, column
 from integration_assets.spec.receipt import Receipt
-from integration_assets.sync import Stores, merge, open_feeds, sync
+from integration_assets.stores import Stores
+from integration_assets.sync import merge, sync
 
 KEY = "mini-secret-key-77"
 HERE = "integration_assets_tests.flow.mini"

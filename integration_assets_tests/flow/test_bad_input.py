@@ -271,7 +271,9 @@ import resource, signal, sys
 from integration_assets.errors import IntegrationError
 from integration_assets.settings import Settings
 from integration_assets.sources import load_source
-from integration_assets.sync import Stores, open_feeds, sync
+from integration_assets.feed import open_feeds
+from integration_assets.stores import Stores
+from integration_assets.sync import sync
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 settings, source = Settings.from_environ(), load_source("nyc_ops")
 stores = Stores.from_settings(settings)

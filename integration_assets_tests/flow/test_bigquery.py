@@ -5,10 +5,10 @@ import os
 import pytest
 
 from integration_assets.errors import LakeError, SpecError
+from integration_assets.land.warehouse import Target
 from integration_assets.settings import Settings
 from integration_assets.spec.contract import check_stream
 from integration_assets.stores import Stores
-from integration_assets.sync import target
 from integration_assets_tests.bigquery.fixtures import bigquery_emulator, gcs_for_bigquery
 from integration_assets_tests.bigquery.process import PROJECT, BigQueryEmulator
 from integration_assets_tests.flow.world import World
@@ -83,7 +83,7 @@ def test_a_stream_says_what_its_table_is_partitioned_by_and_what_a_merge_may_cos
     """Both reach the warehouse; a partition column that is none, or is no date, is refused before any request."""
     flights = world.source.stream("flights")
     chosen = flights.changed(partition_by="created_at", maximum_bytes_billed=10**9)
-    aim = target(world.source, chosen, check_stream(world.source, chosen))
+    aim = Target.of(world.source, chosen, check_stream(world.source, chosen))
     assert (aim.partition_by, aim.maximum_bytes_billed) == ("created_at", 10**9)
     for name, says in (("nowhere", "no column"), ("status", "has the type string")):
         with pytest.raises(SpecError, match=says) as caught:

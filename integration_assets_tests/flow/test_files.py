@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from integration_assets.errors import LimitExceededError, ResponseError, SpecError
+from integration_assets.feed import open_feeds
 from integration_assets.files import FileGoneError, FileRef
 from integration_assets.files.folder import Folder
 from integration_assets.settings import Settings
@@ -25,7 +26,8 @@ from integration_assets.spec import Bearer, Csv, Cursor, Files, Json, Limits, Nd
 from integration_assets.spec.contract import Int64, String, Timestamp, column
 from integration_assets.spec.cursor import Slice
 from integration_assets.spec.receipt import Receipt
-from integration_assets.sync import Stores, merge, open_feeds, sync
+from integration_assets.stores import Stores
+from integration_assets.sync import merge, sync
 from integration_assets_tests.gcs.process import GcsEmulator
 
 HERE = "integration_assets_tests.flow.test_files"

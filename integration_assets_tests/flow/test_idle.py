@@ -17,11 +17,12 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from integration_assets.feed import Feed
+from integration_assets.feed import Feed, open_feeds
 from integration_assets.settings import Settings
 from integration_assets.spec import Cursor, Freshness, Slice, Source, Stream
 from integration_assets.spec.receipt import Receipt
-from integration_assets.sync import Stores, open_feeds, sync
+from integration_assets.stores import Stores
+from integration_assets.sync import sync
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -30,7 +31,9 @@ import json, sys
 from datetime import UTC, datetime, timedelta
 from integration_assets.settings import Settings
 from integration_assets.spec import Cursor, Source, Stream
-from integration_assets.sync import Stores, open_feeds, sync
+from integration_assets.feed import open_feeds
+from integration_assets.stores import Stores
+from integration_assets.sync import sync
 start = datetime(2026, 3, 1, tzinfo=UTC)
 cursor = Cursor(field="at", start=start, start_param="since", end_param="until")
 stream = Stream(name="events", path="/", contract="integration_assets_tests.flow.idle:Event", key=("id",), cursor=cursor)

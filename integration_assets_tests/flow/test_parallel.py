@@ -22,7 +22,8 @@ from integration_assets.parallel import in_order
 from integration_assets.spec import Cursor, Slice
 from integration_assets.spec.cursor import watermark
 from integration_assets.spec.receipt import Receipt
-from integration_assets.sync import outcome, sync
+from integration_assets.spec.summary import outcome
+from integration_assets.sync import sync
 from integration_assets_tests.flow.accounts import KEYS, Accounts
 from integration_assets_tests.flow.days import DAY, PAGES, START, Days
 

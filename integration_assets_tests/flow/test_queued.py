@@ -6,9 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+from integration_assets.feed import open_feeds
 from integration_assets.settings import Settings
 from integration_assets.spec import Bearer, Limits, PageNumber, Receipt, Source
-from integration_assets.sync import Stores, open_feeds, outcome, sync
+from integration_assets.spec.summary import outcome
+from integration_assets.stores import Stores
+from integration_assets.sync import sync
 from integration_assets_tests.flow.mini import KEY, Mini
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from itertools import pairwise
 
 from integration_assets.errors import QuotaSpentError
+from integration_assets.feed import open_feeds
 from integration_assets.settings import Settings
 from integration_assets.spec.receipt import Receipt
 from integration_assets.spec.source import Limits
-from integration_assets.sync import Stores, merge, open_feeds, sync
+from integration_assets.stores import Stores
+from integration_assets.sync import merge, sync
 from integration_assets_tests.flow.world import World
 
 

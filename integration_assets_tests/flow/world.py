@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import pyarrow as pa
 
-from integration_assets.feed import Feed
+from integration_assets.feed import Feed, open_feeds
 from integration_assets.land.warehouse import MergeResult
 from integration_assets.sandbox.process import SandboxProcess
 from integration_assets.settings import Settings
@@ -22,7 +22,8 @@ from integration_assets.spec.cursor import Slice
 from integration_assets.spec.paging import Offset
 from integration_assets.spec.receipt import Receipt
 from integration_assets.spec.source import Limits, Source
-from integration_assets.sync import Stores, merge, open_feeds, sync
+from integration_assets.stores import Stores
+from integration_assets.sync import merge, sync
 
 Row = dict[str, Any]
 

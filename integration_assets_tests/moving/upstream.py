@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import pandera.pandas as pandera
 
-from integration_assets.feed import Feed
+from integration_assets.feed import Feed, open_feeds
 from integration_assets.settings import Settings
 from integration_assets.spec import (
     Cursor,
@@ -32,7 +32,6 @@ from integration_assets.spec import (
 from integration_assets.spec.contract import Int64, String, Timestamp, column
 from integration_assets.spec.paging import Paging
 from integration_assets.stores import Stores
-from integration_assets.sync import open_feeds
 from integration_assets_tests.extract.serving import Answer, Asked, page, serve
 
 EPOCH = datetime(2024, 3, 1, tzinfo=UTC)

@@ -16,12 +16,13 @@ from urllib.parse import urlencode
 import pandera.pandas as pandera
 
 from integration_assets.errors import IntegrationError
-from integration_assets.feed import Feed
+from integration_assets.feed import Feed, open_feeds
 from integration_assets.settings import Settings
 from integration_assets.spec import Bearer, Cursor, Json, Limits, NextLink, Offset, PageNumber, Source, Stream, Token
 from integration_assets.spec.contract import Int64, Timestamp, column
 from integration_assets.spec.receipt import Receipt
-from integration_assets.sync import Stores, merge, open_feeds, sync
+from integration_assets.stores import Stores
+from integration_assets.sync import merge, sync
 from integration_assets_tests.extract.serving import Answer, Asked, Serving, page, serve
 
 KEY = "resume-secret-key-31"

@@ -16,6 +16,7 @@ from rich.console import Console
 
 from integration_assets.cli.shadow import run_shadow
 from integration_assets.errors import SpecError
+from integration_assets.feed import open_feeds
 from integration_assets.land.compare import Rules, compare
 from integration_assets.land.lake import Lake
 from integration_assets.orchestrate.build import build
@@ -24,7 +25,7 @@ from integration_assets.settings import Settings
 from integration_assets.shadow import shadow
 from integration_assets.spec import Candidate, Cursor, Offset, Slice, Tolerance
 from integration_assets.stores import Stores
-from integration_assets.sync import merge, open_feeds, sync
+from integration_assets.sync import merge, sync
 from integration_assets_tests.fanout import orders as children
 from integration_assets_tests.shadow.versions import HERE, KEY, START, Versions, files
 

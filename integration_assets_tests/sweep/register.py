@@ -10,10 +10,11 @@ from typing import Any
 
 from integration_assets.feed import Feed
 from integration_assets.land.fingerprint import lake_fingerprint
+from integration_assets.land.warehouse import Target
 from integration_assets.spec import Json, Limits, Stream, Sweep, Token
 from integration_assets.stores import Stores
 from integration_assets.sweep import Swept, sweep
-from integration_assets.sync import merge, target
+from integration_assets.sync import merge
 from integration_assets_tests.flow.mini import Mini
 
 PAGE = 10
@@ -109,5 +110,5 @@ def few_pages(register: Register, stream: Stream) -> Iterator[tuple[Feed, Stores
 
 def check_equal(feed: Feed, stores: Stores) -> None:
     """See that the warehouse's table has what the lake says it must have."""
-    aim = target(feed.source, feed.stream, feed.contract)
+    aim = Target.of(feed.source, feed.stream, feed.contract)
     assert stores.warehouse.fingerprint(aim) == lake_fingerprint(aim, feed.table)

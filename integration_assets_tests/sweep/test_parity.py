@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from integration_assets.feed import Feed
+from integration_assets.feed import Feed, open_feeds
 from integration_assets.land.bigquery import BigQueryWarehouse
 from integration_assets.land.lake import Lake
 from integration_assets.land.quarantine import Quarantine
 from integration_assets.settings import Settings
 from integration_assets.spec import Limits, Source, Stream
 from integration_assets.stores import Stores
-from integration_assets.sync import merge, open_feeds, sync
+from integration_assets.sync import merge, sync
 from integration_assets_tests.bigquery.fixtures import (
     bigquery_client,
     bigquery_emulator,

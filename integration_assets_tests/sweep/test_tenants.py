@@ -10,9 +10,9 @@ import pytest
 
 from integration_assets.errors import SpecError, SweepRefusedError
 from integration_assets.land.fingerprint import lake_fingerprint
+from integration_assets.land.warehouse import Target
 from integration_assets.spec import Slice, Stream, Sweep
 from integration_assets.sweep import Swept, sweep
-from integration_assets.sync import target
 from integration_assets_tests.flow.accounts import KEYS, START, Accounts
 
 LIST = Sweep(params={})
@@ -35,7 +35,7 @@ def swept(accounts: Accounts, *tenants: str) -> list[Swept]:
         try:
             found.extend(sweep(feed, stores, "sweep", "tester", tenants=tenants or None))
         finally:
-            aim = target(feed.source, feed.stream, feed.contract)
+            aim = Target.of(feed.source, feed.stream, feed.contract)
             assert stores.warehouse.fingerprint(aim) == lake_fingerprint(aim, feed.table)
     return found
 

@@ -10,12 +10,13 @@ import pyarrow as pa
 import pytest
 
 from integration_assets.errors import LakeError, ResponseError, SecretMissingError, SpecError
+from integration_assets.feed import open_feeds
 from integration_assets.settings import Settings
 from integration_assets.spec import Cursor, Source, Stream
 from integration_assets.spec.contract import Int64, String, check_stream, column, load_contract
 from integration_assets.spec.inline import InlineContract
 from integration_assets.stores import Stores
-from integration_assets.sync import merge, open_feeds, sync
+from integration_assets.sync import merge, sync
 from integration_assets.transform.masking import DIGITS, keyed_hash, mask_for
 from integration_assets_tests.flow.mini import Mini
 

@@ -87,13 +87,13 @@ def table_checks(
 
     whole : compare all of the table with the lake, instead of what changed lately.
     """
+    from integration_assets.land.warehouse import Target
     from integration_assets.spec.contract_loading import check_stream
-    from integration_assets.sync import target
 
     wanted = _wanted(context, warehouse_key(source, stream))
     if not wanted:
         return
-    aim = target(source, stream, check_stream(source, stream))
+    aim = Target.of(source, stream, check_stream(source, stream))
     if KEYS_UNIQUE in wanted:
         yield keys_unique(source, stream, stores.warehouse.doubled_keys(aim) if has_key(stream) else None)
     if EQUALS_LAKE in wanted:
