@@ -19,6 +19,10 @@ DLT_MERGE = Contender("dlt rest_api, merge to DuckDB, tuned", "dlt_rest", ("--tu
 DLT_ARROW = Contender("dlt, hand-written Arrow resource", "dlt_arrow", peer=True)
 PANDAS = Contender("pandas script", "pandas_script", peer=True)
 MILLION = 1_000_000
+SMALL = ("--page", "100")
+"""Pages so small that the wire's latency and not the machine is the limit; large ones have a thousand records, 1.1 MB."""
+BY_OFFSET = ("--paging", "offset")
+"""On eight connections."""
 
 
 @dataclass(frozen=True)
@@ -62,10 +66,12 @@ def scenarios(size: int) -> list[Scenario]:
         ),
         Scenario("1 % bad rows", tenth, (OURS,), bad=0.01, flags=("--bad",)),
         Scenario("50 % bad rows", tenth, (OURS,), bad=0.5, flags=("--bad",)),
-        Scenario("20 ms latency, by token", size, (FLOOR, OURS, DLT_BARE), latency=0.02),
-        Scenario("20 ms latency, by offset, 8 connections", size, (FLOOR, OURS), latency=0.02, flags=("--paging", "offset")),
-        Scenario("100 ms latency, by token", tenth, (FLOOR, OURS, DLT_BARE), latency=0.1),
-        Scenario("100 ms latency, by offset, 8 connections", tenth, (FLOOR, OURS), latency=0.1, flags=("--paging", "offset")),
+        Scenario("20 ms latency, 1,000 requests by token", 100_000, (FLOOR, OURS), latency=0.02, flags=SMALL),
+        Scenario("20 ms latency, 1,000 requests by offset", 100_000, (FLOOR, OURS), latency=0.02, flags=(*SMALL, *BY_OFFSET)),
+        Scenario("100 ms latency, 200 requests by token", 20_000, (FLOOR, OURS), latency=0.1, flags=SMALL),
+        Scenario("100 ms latency, 200 requests by offset", 20_000, (FLOOR, OURS), latency=0.1, flags=(*SMALL, *BY_OFFSET)),
+        Scenario("20 ms latency, large pages by token", size, (FLOOR, OURS, DLT_BARE), latency=0.02, rounds=1),
+        Scenario("20 ms latency, large pages by offset", size, (FLOOR, OURS), latency=0.02, flags=BY_OFFSET),
     ]
 
 

@@ -72,9 +72,12 @@ TARGETS = (
     Target("peak MB", "full load of a million", None, 450, _own("peak", unit=2**20)),
     Target("peak MB", "growth, 100,000 records", None, 450, _own("peak", unit=2**20)),
     Target("peak MB", "growth, 10,000,000 records", None, 450, _own("peak", unit=2**20)),
-    Target("wall of the latency's own time", "20 ms latency, by token", None, 1.15, _bound(0.02, 1)),
-    Target("wall of the latency's own time", "20 ms latency, by offset, 8 connections", None, 1.3, _bound(0.02, _CONNECTIONS)),
-    Target("wall of the latency's own time", "100 ms latency, by offset, 8 connections", None, 1.3, _bound(0.1, _CONNECTIONS)),
+    Target("wall of the latency's own time", "20 ms latency, 1,000 requests by token", None, 1.15, _bound(0.02, 1)),
+    Target("wall of the latency's own time", "20 ms latency, 1,000 requests by offset", None, 1.3, _bound(0.02, _CONNECTIONS)),
+    Target("wall of the latency's own time", "100 ms latency, 200 requests by token", None, 1.15, _bound(0.1, 1)),
+    Target("wall of the latency's own time", "100 ms latency, 200 requests by offset", None, 1.3, _bound(0.1, _CONNECTIONS)),
+    Target("wall of the latency's own time", "20 ms latency, large pages by token", None, 1.15, _bound(0.02, 1)),
+    Target("wall of the latency's own time", "20 ms latency, large pages by offset", None, 1.3, _bound(0.02, _CONNECTIONS)),
 )
 
 

@@ -22,6 +22,7 @@ from integration_assets.spec.receipt import Receipt
 from integration_assets.spec.records import Batch
 from integration_assets.stages import BATCH_BYTES, BATCH_ROWS, batches, gate_of, judge, schema_of, seen_before
 from integration_assets.transform.technical import stamp
+from integration_assets.validate.gate import Gate
 from integration_assets.validate.sieve import inside
 
 
@@ -50,7 +51,7 @@ def _ingest(feed: Feed, job: Job, watch: Watch, checkpointer: Checkpointer) -> R
     with feed.table.writer(schema, lane.share) as writer:
         checkpointer.take_up(count, reading, writer)
         with checkpointer.reading(count, reading, writer):
-            coming = _watched(reading, feed, count, watch, checkpointer)
+            coming = _watched(reading, feed, count, watch, checkpointer, gate)
             for batch in batches(coming, lane.part(BATCH_ROWS), lane.part(BATCH_BYTES), lambda: checkpointer.due(count)):
                 if not batch.table.num_rows and not batch.rejects:
                     continue  # an empty page, as an idle API has, is over before anything heavy is imported
@@ -117,11 +118,15 @@ def _open(feed: Feed, job: Job, checkpointer: Checkpointer) -> AnyReading:
     )
 
 
-def _watched(reading: AnyReading, feed: Feed, count: Progress, watch: Watch, checkpointer: Checkpointer) -> Iterator[Batch]:
+def _watched(
+    reading: AnyReading, feed: Feed, count: Progress, watch: Watch, checkpointer: Checkpointer, gate: Gate
+) -> Iterator[Batch]:
     """The pages as they come, counted, and shown when they were taken."""
     before, earlier = feed.client.usage.snapshot(), count.bytes
     try:
         for page in reading:
+            if page.fetched and not count.fetched:
+                gate.warm_up()
             count.pages, count.fetched = reading.pages, count.fetched + page.fetched
             count.bytes = earlier + feed.client.usage.minus(before).bytes
             yield page

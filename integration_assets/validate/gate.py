@@ -5,7 +5,9 @@ from __future__ import annotations
 import gc
 from collections import defaultdict, deque
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from threading import Thread
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -34,6 +36,14 @@ class Gate:
     required: tuple[str, ...] = ()
     key: tuple[str, ...] = ()
     owner: tuple[str, ...] = ()
+
+    def warm_up(self) -> None:
+        """Load pandas, pandera and the model in a thread of their own, while the first pages are still fetched and decoded."""
+        Thread(target=self._load, name="gate").start()
+
+    def _load(self) -> None:
+        with suppress(Exception):  # raised again by the first check
+            self.contract.schema  # noqa: B018 - kept once it is there
 
     def check(self, batch: Batch) -> tuple[pa.Table, list[Reject]]:
         """Split a batch into the rows that hold the contract and rejects with reasons, in the order received.

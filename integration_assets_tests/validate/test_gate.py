@@ -1,12 +1,14 @@
 """The gate splits good rows from bad ones, with every reason."""
 
 import gc
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pandas as pd
 import pyarrow as pa
 import pytest
 
+from integration_assets.errors import SpecError
 from integration_assets.spec.contract import load_contract
 from integration_assets.spec.records import DELETED, Batch, Reject
 from integration_assets.validate.gate import Gate
@@ -113,3 +115,15 @@ def test_no_batch_outlives_its_check() -> None:
         assert alive() == before
     finally:
         gc.enable()
+
+
+def test_a_model_that_cannot_be_loaded_is_told_by_the_first_check() -> None:
+    """What goes wrong while the gate is loaded beside the first pages is raised where rows are checked, with its reason."""
+
+    def broken() -> None:
+        raise SpecError("the contract's module is gone")
+
+    gate = Gate(replace(load_contract(f"{HERE}:Order"), model=broken), key=("id",))
+    gate.warm_up()
+    with pytest.raises(SpecError, match="module is gone"):
+        gate.check(batch("Order", order("a")))
