@@ -113,6 +113,7 @@ def test_a_lake_that_is_ahead_is_compared_where_the_table_is(pair: Pair) -> None
     assert lake_fingerprint(MERGE, pair.table()).rows == 2
 
 
+@bigquery_in_soak
 def test_an_append_table_has_each_version_once(pair: Pair) -> None:
     """A version that the lake has twice is there once; one that is missing is told."""
     land(pair.table(), [row("a", 1), row("a", 2), row("a", 2), row("b", 2)], days(0, 3))
@@ -123,6 +124,7 @@ def test_an_append_table_has_each_version_once(pair: Pair) -> None:
     assert not alike(pair, APPEND)
 
 
+@bigquery_in_soak
 def test_without_a_key_rows_are_counted(pair: Pair) -> None:
     """An append table without a key has as many rows as the lake, doubles included."""
     keyless = replace(APPEND, key=(), version=None)
@@ -147,6 +149,7 @@ def test_a_replaced_table_is_the_newest_snapshot(pair: Pair) -> None:
     assert not alike(pair, REPLACE)
 
 
+@bigquery_in_soak
 def test_a_history_has_each_version_that_is_no_deletion(pair: Pair) -> None:
     """A row a version, over merges in any order; a deletion ends a range and has no row of its own."""
     land(pair.table(), [row("a", 3), row("b", 1), row("b", 2, deleted=True)], days(0, 4))

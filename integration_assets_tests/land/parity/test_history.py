@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from integration_assets.errors import WarehouseError
+from integration_assets.land.fingerprint import lake_fingerprint
 from integration_assets.land.warehouse import Target
 from integration_assets_tests.land.helpers import CONTRACT, SCHEMA, TECHNICAL, day, days, land, row
 from integration_assets_tests.land.histories import COLUMNS, HISTORY, seen, truth
@@ -62,6 +63,7 @@ def test_a_late_version_takes_its_place_and_an_old_one_again_none(pair: Pair) ->
     ]
 
 
+@bigquery_in_soak
 def test_a_deletion_ends_the_last_version(pair: Pair) -> None:
     """The row is ended and marked, no row is added; one that comes back begins anew, and what comes late is ended as well."""
     land(pair.table(), [row("a", 1, 1), row("b", 1, 1), row("d", 5, None, deleted=True)], days(0, 2))
@@ -107,6 +109,7 @@ def test_any_order_gives_the_same_history(pair: Pair, chance: int) -> None:
         land(pair.table(), [one.row() for one in part], None)
         pair.warehouse.merge(HISTORY, pair.table(), "run")
     assert history(pair) == truth(versions)
+    assert pair.warehouse.fingerprint(HISTORY) == lake_fingerprint(HISTORY, pair.table())
     assert pair.warehouse.doubled_keys(HISTORY) == 0
 
 

@@ -58,6 +58,7 @@ def test_no_lake_table_is_no_merge(pair: Pair) -> None:
     assert pair.warehouse.doubled_keys(TARGET) == 0
 
 
+@bigquery_in_soak
 def test_ties_go_to_the_later_extraction(pair: Pair) -> None:
     """Of two rows with one version the one pulled later counts, whichever is merged first."""
     land(pair.table(), [row("a", 1, 1, extracted=20), row("b", 1, 3, extracted=10)], days(0, 2))
@@ -78,6 +79,7 @@ def test_tombstones_keep_the_last_known_values(pair: Pair) -> None:
     assert pair.rows(TARGET, "_live") == [{"id": "b", "n": 8, "at": day(1)}]
 
 
+@bigquery_in_soak
 def test_a_deleted_record_comes_back_only_with_a_newer_version(pair: Pair) -> None:
     """A record that came and went in one merge keeps its values; a tombstone for an unknown key holds off older versions."""
     gone = [row("c", 2, None, deleted=True), row("c", 1, 7)]
@@ -103,6 +105,7 @@ def test_a_row_is_found_in_whatever_partition_it_lies(pair: Pair) -> None:
     assert pair.state(PLAIN, "n") == {"a": (2,), "b": (1,), "c": (2,)}
 
 
+@bigquery_in_soak
 def test_a_version_may_be_a_number_or_none(pair: Pair) -> None:
     """Without a version column the later extraction counts; with a number, `_deleted_at` is when the tombstone was pulled."""
     unversioned, numbered = replace(PLAIN, version=None), replace(TARGET, stream="numbered", version="n")
@@ -125,6 +128,7 @@ def test_append_with_a_key_keeps_each_version_once(pair: Pair) -> None:
     found = sorted((one["id"], one["n"]) for one in pair.rows(target))
     assert found == [("a", 1), ("a", 2), ("b", 3)]
     assert pair.warehouse.doubled_keys(target) == 0
+    assert pair.warehouse.fingerprint(target) == lake_fingerprint(target, pair.table())
 
 
 def test_append_without_a_key_takes_each_file_once(pair: Pair) -> None:
@@ -141,6 +145,7 @@ def test_append_without_a_key_takes_each_file_once(pair: Pair) -> None:
     table.vacuum(hours=0)
     rebuilt = pair.warehouse.merge(target, table, "run")
     assert (rebuilt.rows_read, rebuilt.rows_total) == (4, 4)
+    assert pair.warehouse.fingerprint(target) == lake_fingerprint(target, table)
 
 
 def test_replace_takes_the_newest_snapshot_whole(pair: Pair) -> None:
@@ -209,6 +214,7 @@ def test_a_failed_merge_changes_nothing(pair: Pair) -> None:
     assert pair.warehouse.version("shop", "orders") is None
 
 
+@bigquery_in_soak
 def test_a_keyless_append_is_not_doubled_by_a_lake_made_anew(pair: Pair) -> None:
     """A lake that was moved away and pulled again gives the same rows: they take the place of the first ones."""
     target = replace(PLAIN, key=(), disposition="append")
@@ -237,6 +243,7 @@ def test_rows_deleted_from_the_lake_leave_the_table(pair: Pair, disposition: str
     assert pair.warehouse.merge(target, table, "run").rows_total == 0
 
 
+@bigquery_in_soak
 def test_a_newer_version_that_is_deleted_gives_way_to_the_older(pair: Pair) -> None:
     """When only a record's newest version is forgotten, its values go from the table too, while others land."""
     table = pair.table()

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from integration_assets_tests.land.helpers import days, land, row
-from integration_assets_tests.land.parity.conftest import Pair, pairs_with
+from integration_assets_tests.land.parity.conftest import Pair, bigquery_in_soak, pairs_with
 from integration_assets_tests.land.parity.test_merging import PLAIN
 
 
@@ -24,6 +24,7 @@ def test_of_merges_at_once_one_does_the_work(pair: Pair, disposition: str) -> No
     assert len(pair.rows(target)) == (2 if disposition == "merge" else 4)
 
 
+@bigquery_in_soak
 def test_streams_do_not_hinder_each_other(pair: Pair) -> None:
     """Merges of several streams at once all succeed."""
     names = ["one", "two"]
