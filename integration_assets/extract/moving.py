@@ -40,9 +40,9 @@ class Moves:
         self._young: dict[Hashable, Hashable] = {}
         self._old: dict[Hashable, Hashable] = {}
         self._last: dict[Hashable, Hashable] = {}
-        self._rejects: set[bytes] = set()
         self._total: int | None = None
         self._begun = False
+        self._chained = True
         self._current = stream.disposition not in _VERSIONS
 
     def go_on(self, total: int | None, *, moved: bool) -> None:
@@ -55,6 +55,7 @@ class Moves:
         self._old.update(zip(*_named(rows, self._stream), strict=True))
         for name in list(islice(self._old, max(0, len(self._old) - self._half))):
             del self._old[name]
+        self._chained = self._overlap > 0  # without an overlap nothing says whether its pages shared records
 
     def page(self, batch: Batch, total: int | None, *, doubled: bool = False) -> None:
         """Take in the next page.
@@ -63,33 +64,43 @@ class Moves:
         doubled : the page was asked for so that it may repeat records of the last one.
         """
         keys, versions = _named(batch.table, self._stream)
+        rejects = _turned_away(batch, self._stream)
         found = dict(zip(keys, versions, strict=True))
-        rejects = {reject.payload for reject in batch.rejects}
         if (self._begun or self._total) and (sign := self._sign(keys, versions, rejects, total, doubled=doubled)):
             self.first = self.first or sign
             self.signs += 1
         # Several versions of a record on one page: the API lists versions, and a key that comes again says nothing.
         self._current = self._current and (len(found) == len(keys) or len(found) == len(set(zip(keys, versions, strict=True))))
+        found.update((key, payload) for key, payload in rejects.items() if key not in found)
         self._young.update(found)
         if len(self._young) >= self._half:
             self._old, self._young = self._young, {}
-        self._last, self._rejects, self._begun = found, rejects, True
+        self._last, self._begun = found, True
         if total:  # past its end an API may count 0
             self._total = total
 
     def _sign(
-        self, keys: list[Hashable], versions: list[Hashable], rejects: set[bytes], total: int | None, *, doubled: bool
+        self,
+        keys: list[Hashable],
+        versions: list[Hashable],
+        rejects: dict[Hashable, Hashable],
+        total: int | None,
+        *,
+        doubled: bool,
     ) -> str:
         """Why records may have been passed over before this page; empty when nothing says so."""
         before = self._before(keys)
         again = [then == version for then, version in zip(before, versions, strict=True)] if before else []
-        linked = self._linked(keys, versions) or not rejects.isdisjoint(self._rejects)
+        linked = self._linked(keys, versions) or self._linked(list(rejects), list(rejects.values()))
+        self._chained = self._chained and (linked or not self._begun)
         if self._overlap and self._begun and not linked:
             return "a page did not begin with the end of the one before it"
         if total and self._total and total < self._total and not linked:
             return f"the API's count went from {self._total:,} to {total:,}"
         newer = sum(then is not None for then in before) - sum(again)
-        if newer and self._current and not linked:
+        newer += sum(then not in (None, rejects[key]) for key, then in zip(rejects, self._before(list(rejects)), strict=False))
+        # Their places came free some time after their pages: nothing was hidden only if all pages since share records.
+        if newer and self._current and not self._chained:
             return f"{newer:,} records came again with another version"
         more = sum(again) - (self._overlap if linked else 0)
         if more <= 0 or doubled:
@@ -127,6 +138,25 @@ def _named(table: pa.Table, stream: Stream) -> tuple[list[Hashable], list[Hashab
     if any(gone):
         versions = [(version, "gone") if flag else version for version, flag in zip(versions, gone, strict=True)]
     return _together(table, list(stream.key)), versions
+
+
+def _turned_away(batch: Batch, stream: Stream) -> dict[Hashable, Hashable]:
+    """The key of each record that is no row, as a row would have it, and for its version the record; of those whose key is known.
+
+    Others say nothing: two that are alike may be two records.
+    """
+    if not batch.rejects or not stream.key:
+        return {}
+    import pyarrow as pa
+
+    numbers = [pa.types.is_integer(batch.table.schema.field(name).type) for name in stream.key]
+    found: dict[Hashable, Hashable] = {}
+    for reject in batch.rejects:
+        parts = (reject.key or "").split("|") if len(numbers) > 1 else [reject.key or ""]
+        if reject.key is not None and len(parts) == len(numbers):
+            key = tuple(int(part) if number else part for part, number in zip(parts, numbers, strict=True))
+            found[key[0] if len(key) == 1 else key] = reject.payload
+    return found
 
 
 def _together(table: pa.Table, names: list[str]) -> list[Hashable]:

@@ -20,7 +20,7 @@ from integration_assets.extract.moving import Moves
 from integration_assets.extract.reading import Reading
 from integration_assets.spec import Limits, Slice, Source
 from integration_assets.spec.contract import Contract, check_stream
-from integration_assets.spec.records import DELETED, Batch
+from integration_assets.spec.records import DELETED, Batch, Reject
 from integration_assets.sync import sync
 from integration_assets_tests.extract.serving import Answer, Asked, page, serve
 from integration_assets_tests.moving.machine import CHANGES, LEAVING
@@ -143,6 +143,35 @@ def test_an_offset_that_is_not_counted_needs_an_overlap_to_see() -> None:
             reading, came = ready.read(up)
             assert len(came) == found
             assert bool(reading.warnings) == bool(overlap)
+
+
+def test_pages_that_share_a_record_excuse_no_earlier_page() -> None:
+    """A record that moved to the end hid another; that a late one pushed the pages together again meanwhile changes nothing."""
+    with bench() as ready:
+        up = filled(FORM["offset, open range"], 5)
+        up.waiting = [partial(Upstream.put, number=0, value="b"), partial(Upstream.late, number=91, value="n", behind=END - 1)]
+        reading, came = ready.read(up)
+        assert set(range(5)) <= {one.id for one in came}
+        assert "came again with another version; it was read a second time" in told(reading)
+
+
+def test_a_record_that_turns_bad_and_moves_is_known_by_its_key() -> None:
+    """A record that moved to the end hid another, also where it comes back as one that does not decode."""
+    with bench() as ready:
+        up = filled(FORM["offset, open range"])
+        up.waiting = [partial(Upstream.put, number=0, value=7)]  # type: ignore[arg-type]
+        reading, came = ready.read(up)
+        assert set(range(1, 9)) <= {one.id for one in came}
+        assert "came again with another version; it was read a second time" in told(reading)
+
+
+def test_bad_records_without_a_key_link_no_pages() -> None:
+    """Two pages with an empty object each do not share a record: a count that falls between them is a sign."""
+    moves = Moves(Upstream(FORM["offset"]).stream())
+    for keys, total in (([0], 6), ([1], 5)):
+        table = pa.table({"id": keys, DELETED: [False]})
+        moves.page(Batch(table, [b""], (Reject(b"{}", ("id: expected int64, got null",)),), 2), total)
+    assert moves.signs == 1
 
 
 def test_a_list_of_keys_alone_is_judged_by_them() -> None:

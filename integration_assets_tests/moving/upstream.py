@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
@@ -106,6 +106,7 @@ class Upstream:
 
     shown     : what was sent to those who asked from each moment on, that is for each slice.
     forgotten : when the records were deleted whose deletion is shown no more.
+    arrived   : records that came in late, perhaps unseen, while the list was read.
     """
 
     form: Form
@@ -114,6 +115,7 @@ class Upstream:
     waiting: list[Change] = field(default_factory=list)
     shown: dict[int, set[Version]] = field(default_factory=dict)
     forgotten: dict[int, int] = field(default_factory=dict)
+    arrived: set[int] = field(default_factory=set)
     requests: int = 0
     url: str = ""
     lock: Lock = field(default_factory=Lock)
@@ -197,25 +199,34 @@ class Upstream:
             return answer
 
     def _page(self, asked: Asked) -> tuple[Answer, list[Version]]:
-        query = asked.query
+        found = self.listed(asked.query)
+        sent = self.by_number(found, asked.query)
+        match self.form.paging:
+            case Single():
+                return _body(found), found
+            case PageNumber():
+                return _body(sent, X_Total_Count=str(len(found))), sent
+            case Offset() as paging:
+                return _body(sent, total=len(found) if paging.total_path else None), sent
+            case Token() | NextLink():
+                return self._after(asked, found)
+
+    def listed(self, query: Mapping[str, object]) -> list[Version]:
+        """The list that is asked for, in the form's order."""
         found = self.within(seconds(query.get("since")) or 0, seconds(query.get("until")) or 2**40)
         if self.form.order == "newest first":
             found.reverse()
         elif self.form.order == "shuffled":
             Random(self.requests).shuffle(found)  # noqa: S311 - a repeatable disorder, no secret
-        match self.form.paging:
-            case Single():
-                return _body(found), found
-            case PageNumber():
-                first = (int(query["page"]) - 1) * PAGE
-                sent = found[first : first + int(query["per_page"])]
-                return _body(sent, X_Total_Count=str(len(found))), sent
-            case Offset() as paging:
-                first = int(query["offset"])
-                sent = found[first : first + int(query["limit"])]
-                return _body(sent, total=len(found) if paging.total_path else None), sent
-            case Token() | NextLink():
-                return self._after(asked, found)
+        return found
+
+    def by_number(self, found: list[Version], query: Mapping[str, object]) -> list[Version]:
+        """The page of the list that an offset or a page number names; all of it where none is asked for."""
+        if "page" in query:
+            first = (int(str(query["page"])) - 1) * PAGE
+            return found[first : first + int(str(query["per_page"]))]
+        first = int(str(query.get("offset", 0)))
+        return found[first : first + int(str(query["limit"]))] if "offset" in query else found
 
     def _after(self, asked: Asked, found: list[Version]) -> tuple[Answer, list[Version]]:
         """Pages that go on after the last record, by when it changed and its number: a place that no change moves."""
