@@ -66,7 +66,7 @@ def night(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     with dg.DagsterInstance.ephemeral() as instance:
         made = of(shop, tmp_path, instance, source().stream("orders"))
         shop.clock = at(4, 1)
-        assert made.bench.run(LAKE, WAREHOUSE, partition="2024-03-01", to="2024-03-03").success
+        assert made.bench.run(LAKE, partition="2024-03-01", to="2024-03-03").success
         shop.asked.clear()
         yield made
 
