@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import re
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from uuid import uuid4
 
 import duckdb
 
 from integration_assets.errors import WarehouseBusyError, WarehouseError
 
+_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 _LOCKS: dict[str, threading.Lock] = {}
 _LOCKS_GUARD = threading.Lock()
 _FIRST_PAUSE = 0.05
@@ -76,6 +79,8 @@ def _connect(
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise WarehouseError(f"cannot make the folder {path.parent}: {error.strerror}", remedy=_REMEDY) from error
+    if not path.exists():
+        _create(path)
     while True:
         try:
             return duckdb.connect(str(path))
@@ -94,6 +99,24 @@ def _connect(
             raise _busy(path, holder, wait_seconds)
         time.sleep(min(left, pause * random.uniform(0.5, 1.5)))  # noqa: S311 - jitter
         pause = min(pause * 2, _LONGEST_PAUSE)
+
+
+def _create(path: Path) -> None:
+    """Put an empty database there, whole: DuckDB opens no file at whose first bytes its creator was killed, ever again."""
+    draft = path.with_name(f".{path.name}.{uuid4().hex}")
+    try:
+        duckdb.connect(str(draft)).close()
+        with suppress(FileExistsError):  # another process was quicker
+            os.link(draft, path)
+    except duckdb.Error as error:
+        raise explain(error, path) from error
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise WarehouseError(f"cannot make {path}: {error.strerror}", remedy=_REMEDY) from error
+        # A file system without hard links: DuckDB makes the file in its place.
+    finally:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
 
 
 def _tell(on_wait: Callable[[str], None] | None, path: Path, holder: str, wait_seconds: float) -> None:

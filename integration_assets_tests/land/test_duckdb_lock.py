@@ -125,3 +125,29 @@ def test_a_thread_that_waits_too_long_is_told_why(tmp_path: Path) -> None:
     assert len(told) == 1
     assert "another thread" in told[0]
     waiting.check()
+
+
+CREATE = """
+import resource, sys
+from pathlib import Path
+from integration_assets.errors import WarehouseError
+from integration_assets.land.duckdb_session import session
+print("ready", flush=True)
+resource.setrlimit(resource.RLIMIT_FSIZE, (6000, 6000))
+try:
+    with session(Path(sys.argv[1]), 5, None, "64MB", 1):
+        print("made", flush=True)
+except WarehouseError as error:
+    print(error, flush=True)
+"""
+
+
+def test_a_warehouse_that_could_not_be_made_whole_is_not_there(tmp_path: Path) -> None:
+    """When the disk refuses a new database in the middle of its header, nothing stays, and the next run makes it."""
+    path = tmp_path / "warehouse.duckdb"
+    done = subprocess.run([sys.executable, "-B", "-c", CREATE, str(path)], capture_output=True, text=True, check=True)  # noqa: S603
+    assert str(path) in done.stdout
+    assert list(tmp_path.iterdir()) == []
+    with session(path, 5, None, "64MB", 1) as con:
+        assert con.execute("SELECT 1").fetchone() == (1,)
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
