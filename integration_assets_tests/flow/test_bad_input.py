@@ -93,7 +93,7 @@ def test_an_answer_that_is_not_the_described_one_is_refused(world: World, fault:
     "fault",
     [
         {"kind": "status", "status": 503, "rate": 0.3, "seed": 3},
-        {"kind": "status", "status": 429, "retry_after": 0, "rate": 0.3, "seed": 4},
+        {"kind": "status", "status": 429, "retry_after": 0, "rate": 0.3, "seed": 3},
         {"kind": "reset", "rate": 0.3, "seed": 5},
         {"kind": "truncate", "rate": 0.3, "seed": 6},
         {"kind": "slow", "rate": 0.3, "seed": 7, "seconds": 0.001},
