@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from threading import Event
 
 import hypothesis.strategies as st
 import pyarrow as pa
@@ -24,11 +26,13 @@ from integration_assets.spec.records import DELETED, Batch, Reject
 from integration_assets.sync import sync
 from integration_assets_tests.extract.serving import Answer, Asked, page, serve
 from integration_assets_tests.moving.machine import CHANGES, LEAVING
-from integration_assets_tests.moving.upstream import FORMS, Change, Form, Upstream, Version, moment, row
+from integration_assets_tests.moving.upstream import FORMS, PAGE, Change, Form, Upstream, Version, moment, row
 
 SOAK = bool(os.environ.get("INTEGRATION_SOAK"))
 FORM = {form.name: form for form in FORMS}
 END = 100
+DEADLINE = 30
+"""Seconds."""
 
 
 @dataclass
@@ -41,12 +45,16 @@ class Bench:
 
     def read(self, up: Upstream) -> tuple[Reading, set[Version]]:
         """All up to the end, once or twice, and what came."""
+        reading = self.reading(up)
+        return reading, {row(found) for batch in reading for found in batch.table.to_pylist()}
+
+    def reading(self, up: Upstream) -> Reading:
+        """All up to the end, not read yet."""
         self.up = up
         up.url, up.clock = self.client.source.base_url, END
         source = self.client.source.changed(streams=(up.stream(),))
         slice_ = Slice(moment(0), moment(END))
-        reading = Reading(self.client, source, up.stream(), self.contract, slice_)
-        return reading, {row(found) for batch in reading for found in batch.table.to_pylist()}
+        return Reading(self.client, source, up.stream(), self.contract, slice_)
 
 
 @contextmanager
@@ -143,6 +151,28 @@ def test_an_offset_that_is_not_counted_needs_an_overlap_to_see() -> None:
             reading, came = ready.read(up)
             assert len(came) == found
             assert bool(reading.warnings) == bool(overlap)
+
+
+@pytest.mark.parametrize("bad", [(), (5, 9, 12)], ids=["all good", "some bad"])
+def test_pages_that_are_decoded_together_are_compared_one_by_one(bad: tuple[int, ...]) -> None:
+    """Of pages that waited while another was worked on, each is compared with the one before it, also where some are bad."""
+    with bench() as ready:
+        up, first_came = filled(FORM["offset"], 16), Event()
+        up.records |= {number: replace(up.records[number], value=7) for number in bad}  # type: ignore[arg-type]
+        leaving: list[Change] = [partial(Upstream.put, number=number, value="b") for number in (0, 1)]
+        up.waiting = [lambda _: None, lambda _: first_came.wait(DEADLINE), lambda _: None, *leaving]
+        reading = ready.reading(up)
+        batches = iter(reading)
+        assert next(batches).fetched == PAGE
+        first_came.set()
+        until = time.monotonic() + DEADLINE
+        while up.requests < 8 and time.monotonic() < until:  # the last of a list of seven pages
+            time.sleep(0.01)
+        assert next(batches).fetched >= 6 * PAGE
+        assert reading.moved == 2
+        came = {row(found) for batch in batches for found in batch.table.to_pylist()}
+        assert reading.moved == 0
+        assert {one.id for one in came} == set(range(2, 16)) - set(bad)
 
 
 def test_pages_that_share_a_record_excuse_no_earlier_page() -> None:
