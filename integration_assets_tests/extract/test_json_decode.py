@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from random import Random
@@ -312,6 +313,7 @@ _MOMENTS = st.one_of(
     st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30)).map(lambda moment: moment.isoformat() + "Z"),  # noqa: DTZ001
     st.datetimes(datetime(1900, 1, 1), datetime(2100, 1, 1)).map(lambda moment: moment.isoformat(" ", "seconds")),  # noqa: DTZ001
 )
+SOAK = bool(os.environ.get("INTEGRATION_SOAK"))
 _FIELDS = {
     "id": _values(st.integers(-(2**63), 2**63 - 1)),
     "name": _values(st.text(st.characters(exclude_categories=["Cs"]), max_size=8)),
@@ -358,7 +360,7 @@ _CLEAN = {
 }
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=600 if SOAK else 50, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     bad=st.lists(st.fixed_dictionaries({}, optional=_FIELDS), min_size=1, max_size=3),
     good=st.lists(st.fixed_dictionaries({}, optional=_CLEAN), min_size=3, max_size=6),
@@ -388,7 +390,7 @@ _ANY = st.recursive(
 )
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=400 if SOAK else 40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     records=st.lists(
         st.fixed_dictionaries(
@@ -420,7 +422,7 @@ def test_any_json_and_exact_decimals_are_read_at_once_as_one_by_one(records: lis
     assert (quickly[0].rejects, quickly[1]) == (strictly[0].rejects, strictly[1])
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=600 if SOAK else 50, deadline=None, suppress_health_check=list(HealthCheck))
 @given(records=st.lists(st.fixed_dictionaries({}, optional=_FIELDS), max_size=4))
 def test_quick_and_strict_agree(records: list[dict[str, Any]]) -> None:
     """Whatever a page holds, the quick way gives what the strict way gives, or leaves the page to it."""
@@ -439,7 +441,7 @@ def test_quick_and_strict_agree(records: list[dict[str, Any]]) -> None:
     assert quickly[1] == strictly[1]
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=400 if SOAK else 40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(records=st.lists(st.fixed_dictionaries({}, optional=_CLEAN), max_size=6))
 def test_quick_way_takes_good_pages(records: list[dict[str, Any]]) -> None:
     """Pages without a bad value go the quick way, and agree with the strict one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -194,7 +195,11 @@ one_version = st.builds(content, st.sampled_from("abc"), st.integers(0, 4), st.i
 commits = st.lists(st.tuples(st.lists(one_version, max_size=6), st.sampled_from(["", "merge", "compact"])), max_size=5)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=200 if os.environ.get("INTEGRATION_SOAK") else 10,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(commits)
 def test_any_split_and_order_gives_the_newest_version_per_key(
     tmp_path_factory: pytest.TempPathFactory, landed: list[tuple[list[Version], str]]

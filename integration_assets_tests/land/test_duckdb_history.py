@@ -40,7 +40,7 @@ def history(warehouse: DuckDBWarehouse) -> list[tuple[object, ...]]:
 
 
 @settings(
-    max_examples=500 if os.environ.get("INTEGRATION_SOAK") else 12,
+    max_examples=500 if os.environ.get("INTEGRATION_SOAK") else 8,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
