@@ -40,7 +40,7 @@ def account(report: str, title: str, stream: str) -> tuple[str, dict[str, int]]:
 
 def answer_of(url: str) -> bytes:
     """What the server answers, once it listens: it says that it serves a moment before it does."""
-    for _ in range(100):
+    for _ in range(600):
         try:
             with urllib.request.urlopen(url, timeout=30) as answer:  # noqa: S310 - loopback
                 return bytes(answer.read())

@@ -25,7 +25,7 @@ def kept(uri: str) -> dict[tuple[str, str], int]:
         return {(count.stream, count.state): count.rows for count in inbox.counts()}
 
 
-def until(condition: Callable[[], object], seconds: float = 30) -> None:
+def until(condition: Callable[[], object], seconds: float = 90) -> None:
     """Wait for it, and fail if it does not come."""
     end = time.monotonic() + seconds
     while not condition():
