@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,14 @@ LONG_FIRST = (
 )
 """Files that take more than about ten seconds. None of them is the last to end, with one process left to wait for it; those
 that wait for others and those that calculate take turns."""
+
+
+@pytest.fixture
+def one_day() -> None:
+    """For a test that must begin and end on one day, UTC: in a day's last half minute it waits for the next."""
+    left = 86_400 - time.time() % 86_400
+    if left < 30:
+        time.sleep(left + 0.1)
 
 
 @pytest.hookimpl(trylast=True)

@@ -172,6 +172,7 @@ def test_the_api_s_own_budget_is_waited_for(tmp_path: Path) -> None:
     assert arrivals[1] - arrivals[0] > 0.75
 
 
+@pytest.mark.usefixtures("one_day")
 def test_the_quota_of_a_day_is_shared_and_a_part_is_kept(tmp_path: Path) -> None:
     """Of ten requests a day two processes spend eight together; whoever asks for the ninth is told when the day is over."""
     with serve(in_turn([OK])) as server:
@@ -183,6 +184,7 @@ def test_the_quota_of_a_day_is_shared_and_a_part_is_kept(tmp_path: Path) -> None
     assert all(0 < (one.retry_after or 0) <= 86_400 and "8 of the day's 10" in one.text for one in refused)
 
 
+@pytest.mark.usefixtures("one_day")
 def test_another_key_has_a_quota_of_its_own(tmp_path: Path) -> None:
     """Limits belong to the credential: what one key spends is not charged to the other, and neither key is in the folder."""
     keys = ["one-secret-key", "two-secret-key"]

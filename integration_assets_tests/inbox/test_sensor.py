@@ -151,6 +151,7 @@ def test_the_tenants_of_a_stream_are_all_asked(tmp_path: Path, inbox: Inbox, *, 
         assert ("eu", 11) in landed
 
 
+@pytest.mark.usefixtures("one_day")
 def test_events_of_a_failed_run_wait_again(daemon: Daemon, shop: Shop, inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """While the API refuses, events go back to pending with the attempts counted; when it answers, they are done."""
     monkeypatch.setattr(drain, "_FIRST_WAIT", timedelta(0))

@@ -80,6 +80,7 @@ def test_the_key_is_in_no_event_of_a_good_run(bench: Bench) -> None:
     assert KEY not in "".join(str(entry) for entry in bench.instance.all_logs(run.run_id))
 
 
+@pytest.mark.usefixtures("one_day")
 def test_a_partition_that_has_not_begun_for_the_api_fails_clearly(
     shop: Shop,
     tmp_path: Path,

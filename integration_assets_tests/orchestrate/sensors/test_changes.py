@@ -323,6 +323,7 @@ def hourly(live: Live, folder: Path, instance: dg.DagsterInstance, **changes: An
     return Ticking(make_bench(source(live.url, streams=(stream,)), folder, instance), "live_changes")
 
 
+@pytest.mark.usefixtures("one_day")
 def test_a_partition_is_pulled_when_it_is_over(live: Live, tmp_path: Path, clock: Clock) -> None:
     """A change waits for the end of its hour; the hours that are over by then are one range."""
     begun = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=5)

@@ -166,6 +166,7 @@ def test_a_folder_that_is_gone_is_a_skip_that_names_it(drop: Drop, ticking: Tick
     assert "there is no folder" in ticking.tick().skip_message
 
 
+@pytest.mark.usefixtures("one_day")
 def test_files_of_a_day_are_pulled_into_their_partition(drop: Drop, tmp_path: Path, clock: Clock) -> None:
     """With partitions by arrival, a file of yesterday is pulled with yesterday, once that is over."""
     today = datetime.now(UTC).date()
