@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -20,9 +21,21 @@ from integration_assets_tests.orchestrate.conftest import make_bench
 from integration_assets_tests.orchestrate.running import LAKE, WAREHOUSE, Bench
 from integration_assets_tests.orchestrate.shop import KEY, Shop, source
 
-TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+
+def midnight() -> datetime:
+    """When today began."""
+    return datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+TODAY = midnight()
 LIMITS = Freshness(warn_after=timedelta(days=2), fail_after=timedelta(days=4))
 ERROR, WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
+
+
+@pytest.fixture(autouse=True)
+def _one_today(one_day: None, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001 - it waits
+    """Today is the day of the test, which may not be that of its import."""
+    monkeypatch.setattr(sys.modules[__name__], "TODAY", midnight())
 
 
 def day(ago: int) -> str:
