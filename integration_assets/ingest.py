@@ -18,12 +18,16 @@ from integration_assets.landing import finished_by, needless, refuse, same_snaps
 from integration_assets.progress import Progress, Watch
 from integration_assets.receipts import known_etag, slice_receipt
 from integration_assets.resume import Checkpointer
+from integration_assets.spec.cursor import Slice
 from integration_assets.spec.receipt import Receipt
 from integration_assets.spec.records import Batch
 from integration_assets.stages import BATCH_BYTES, BATCH_ROWS, batches, gate_of, judge, schema_of, seen_before
 from integration_assets.transform.technical import stamp
 from integration_assets.validate.gate import Gate
 from integration_assets.validate.sieve import inside
+
+_RECEIPTS = 1_000
+"""Commits that are looked through for the one that a bad record came with first."""
 
 
 def ingest(feed: Feed, job: Job, watch: Watch = lambda _: None) -> Receipt:
@@ -80,7 +84,7 @@ def _ingest(feed: Feed, job: Job, watch: Watch, checkpointer: Checkpointer) -> R
 def _land(feed: Feed, job: Job, count: Progress, reading: AnyReading, writer: Writer, receipt: Receipt) -> Receipt:
     """Commit what was read, if there is something to commit and nothing that forbids it."""
     stream = feed.stream
-    refuse(stream, receipt, job, reading.times)
+    refuse(stream, receipt, job, reading.times, lambda: _met_before(feed, job))
     if reading.unchanged or same_snapshot(stream, receipt, job.base):
         return replace(receipt, outcome="unchanged", accepted=0, duplicate=count.duplicate + count.accepted)
     finished = finished_by(stream, job.slice, high_of(reading, count.high))
@@ -98,6 +102,15 @@ def _land(feed: Feed, job: Job, count: Progress, reading: AnyReading, writer: Wr
         content_hash=receipt.content_hash,
         once=once_of(reading),
     )
+
+
+def _met_before(feed: Feed, job: Job) -> int:
+    """How many of the slice's rejects came in a slice before that was committed, so that somebody was told of them then."""
+    if not job.skip_known:
+        return 0
+    receipts = feed.table.receipts(limit=_RECEIPTS)
+    committed = {(receipt.run_id, Slice.from_json(receipt.slice, receipt.tenant)) for receipt in receipts}
+    return feed.quarantine.met_before(feed.source.name, feed.stream.name, job.run_id, job.slice, committed)
 
 
 def _open(feed: Feed, job: Job, checkpointer: Checkpointer) -> AnyReading:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
@@ -18,14 +19,20 @@ _TOLERATED = 10
 """Rejects that a slice may have whatever their share, as long as it has a good record: one typo must not stop a small delta."""
 
 
-def refuse(stream: Stream, receipt: Receipt, job: Job, times: int) -> None:
+def refuse(stream: Stream, receipt: Receipt, job: Job, times: int, met_before: Callable[[], int] = lambda: 0) -> None:
     """Raise `RejectThresholdError` by law 6, `ResponseError` for a snapshot that would empty a table.
 
-    times : how often the list was read; what is bad in it came as often.
+    times      : how often the list was read; what is bad in it came as often.
+    met_before : how many of the bad ones came in an earlier slice, which was committed; asked only where it decides.
     """
     good = receipt.accepted + receipt.duplicate
     tolerated = _TOLERATED * times if good else 0
-    if receipt.rejected > max(tolerated, stream.reject_threshold * (good + receipt.rejected)):
+
+    def too_many(bad: int) -> bool:
+        return bad > max(tolerated, stream.reject_threshold * (good + bad))
+
+    # What a lookback reads again, and someone was told of when it came, must not stop an API that has nothing new.
+    if too_many(receipt.rejected) and too_many(max(0, receipt.rejected - times * met_before())):
         error = RejectThresholdError(
             f"{receipt.rejected:,} of {good + receipt.rejected:,} records of {job.slice} were rejected, more than the allowed"
             f" {stream.reject_threshold:.0%}; nothing of the slice was committed. Reasons: {'; '.join(receipt.reasons)}",

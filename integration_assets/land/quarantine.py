@@ -19,7 +19,7 @@ from deltalake.exceptions import CommitFailedError
 from integration_assets.errors import LakeError, SpecError
 from integration_assets.land.entries import Entry, State, Where, count_states, fold
 from integration_assets.land.lake import Lake, LakeTable
-from integration_assets.land.quarantine_rows import REJECTED, SCHEMA, Action, action_row, ends, identity, rejection
+from integration_assets.land.quarantine_rows import REJECTED, SCHEMA, Action, action_row, ends, identity, rejection, slice_of
 from integration_assets.land.turns import turn
 from integration_assets.spec.cursor import Slice
 from integration_assets.spec.records import Reject
@@ -128,6 +128,20 @@ class Quarantine:
         found = fold(row for batch in _scan(table, _WITHOUT_PAYLOAD, names) for row in batch.to_pylist())
         chosen = found if where is None else [entry for entry in found if where.holds(entry)]
         return chosen if limit is None else chosen[:limit]
+
+    def met_before(self, source: str, stream: str, run_id: str, slice_: Slice, committed: Collection[tuple[str, Slice]]) -> int:
+        """How many of the records that a run rejected in a slice had come before, in one of the `committed` slices of a run."""
+        table = self.table(source, stream)
+        mine: set[str] = set()
+        before: set[str] = set()
+        for batch in _scan(table, ["identity", "kind", "run_id", "slice_start", "slice_end", "tenant"]) if table.exists() else ():
+            for row in batch.filter(_is_rejection(batch.column("kind"))).to_pylist():
+                pull = (row["run_id"], slice_of(row))
+                if pull == (run_id, slice_):
+                    mine.add(row["identity"])
+                elif pull in committed:
+                    before.add(row["identity"])
+        return len(mine & before)
 
     def payloads(self, source: str, stream: str, identities: Collection[str]) -> dict[str, bytes]:
         """What the API sent, by identity."""

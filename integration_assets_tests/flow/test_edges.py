@@ -107,6 +107,22 @@ def test_one_bad_record_does_not_stop_a_small_delta(mini: Mini) -> None:
             list(sync(feed, "run"))
 
 
+def test_a_bad_record_that_was_met_before_does_not_stop_an_idle_sync(mini: Mini) -> None:
+    """A lookback that holds only what is in quarantine already is an idle sync; a new bad record alone is refused still."""
+    mini.records = [item(number) for number in range(100)]
+    mini.pull()
+    mini.records += [item(100), item(101, -1)]
+    (receipt,) = mini.pull()
+    assert (receipt.accepted, receipt.rejected) == (1, 1)
+    del mini.records[:-1]
+    (receipt,) = mini.pull()
+    assert (receipt.outcome, receipt.fetched, receipt.rejected) == ("empty", 1, 1)
+    mini.records += [item(number, -1) for number in range(102, 120)]
+    for _ in range(2):  # nor is it let through because it came before: no slice that is finished had it
+        with pytest.raises(RejectThresholdError, match="19 of 19 records"):
+            mini.pull()
+
+
 def test_a_key_that_the_api_echoes_is_not_kept(mini: Mini) -> None:
     """A credential in a bad record is cut from quarantine, receipt and log alike."""
     mini.records = [item(number) for number in range(3)]
