@@ -219,6 +219,20 @@ def test_a_change_that_was_cut_off_leaves_the_one_before(tmp_path: Path) -> None
             assert total(store) in {5, 6}
 
 
+def test_a_first_change_that_was_cut_off_is_none(tmp_path: Path) -> None:
+    """A run that dies in the very first write of a file leaves nothing that another one has to remove."""
+    path = tmp_path / "shop-1.limits"
+    for kept in (0, 1, 10, 17, 40):
+        path.unlink(missing_ok=True)
+        with FileStore(tmp_path) as store:
+            store.update("shop-1", lambda state, now: rules.answered(state, now, Limits(), 1))
+        path.write_bytes(path.read_bytes()[: 65536 + kept])
+        with FileStore(tmp_path) as store:
+            assert total(store) == 0
+            store.update("shop-1", lambda state, now: rules.answered(state, now, Limits(), 1))
+            assert total(store) == 1
+
+
 def test_a_damaged_file_is_named_and_never_taken_for_no_limits(tmp_path: Path) -> None:
     """A file that holds neither copy is an error with its path and what to do; once removed, limits start anew."""
     path = tmp_path / "shop-1.limits"

@@ -229,12 +229,13 @@ class _Document:
         return max(copies, key=lambda copy: copy[0])[1]
 
     def read(self) -> State:
-        """The newer of the two copies; a new state of an empty file."""
+        """The newer of the two copies; a new state of a file whose first one was never whole."""
         copies = self._copies()
         if copies:
             self._number, state = max(copies, key=lambda copy: copy[0])
             return state
-        if any(os.pread(self._handle, 2 * _COPY, 0)):
+        # The first write of all goes to the second place: while there is nothing at the first, nothing was known yet.
+        if any(os.pread(self._handle, _COPY, 0)):
             raise LimitsStoreError(
                 f"{self._path} is damaged",
                 field="INTEGRATION_LIMITS_URI",
