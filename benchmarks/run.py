@@ -18,6 +18,8 @@ from benchmarks.scenarios import Scenario, growth, measured, scenarios
 from benchmarks.targets import targets
 
 HERE = Path(__file__).parent
+RESULTS = HERE / "results.json"
+_FIGURES = ("contender", "rows", "wall", "cpu", "peak", "requests")
 _PEERS = ("dlt", "duckdb", "pyarrow", "pandas")
 
 
@@ -27,18 +29,32 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=200_000, help="records of the history")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--growth", type=int, default=10_000_000, help="the largest size of the growth curve; 0 leaves it out")
-    parser.add_argument("--only", default="", help="only scenarios whose name has this in it")
+    parser.add_argument(
+        "--only", default="", help="only scenarios whose name has this in it; the others stay as they were measured last"
+    )
     parser.add_argument("--write", action="store_true", help="write RESULTS.md and the charts")
     asked = parser.parse_args()
     found = _all([one for one in scenarios(asked.size) if asked.only in one.name], asked.rounds)
-    grown = _all([one for one in growth(asked.growth) if asked.only in one.name], 1)
-    from benchmarks import report
-
-    text = "\n".join(report.table(scenario, runs) for scenario, runs in [*found, *grown])
-    print(targets([*found, *grown]))
-    print(text)
+    found += _all([one for one in growth(asked.growth) if asked.only in one.name], 1)
+    print(targets(found))
     if asked.write:
-        _write(text, found, grown)
+        known = [*scenarios(asked.size), *growth(asked.growth)]
+        _write(
+            [(one, found_in(found, one) or _kept(one)) for one in known if found_in(found, one) or (asked.only and _kept(one))]
+        )
+
+
+def found_in(found: Sequence[tuple[Scenario, list[Run]]], wanted: Scenario) -> list[Run]:
+    """The runs of a scenario; none where it was not measured."""
+    return next((runs for scenario, runs in found if scenario.name == wanted.name), [])
+
+
+def _kept(scenario: Scenario) -> list[Run]:
+    """The runs that an earlier session wrote of this very scenario: those that are measured again take their place."""
+    for one in json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else ():
+        if (one["name"], one["rows"]) == (scenario.name, scenario.rows):
+            return [Run(run["contender"], run["wall"], run["cpu"], run["peak"], run["requests"], run) for run in one["runs"]]
+    return []
 
 
 def _all(asked: Sequence[Scenario], rounds: int) -> list[tuple[Scenario, list[Run]]]:
@@ -53,7 +69,7 @@ def _all(asked: Sequence[Scenario], rounds: int) -> list[tuple[Scenario, list[Ru
     return done
 
 
-def _write(text: str, found: Sequence[tuple[Scenario, Sequence[Run]]], grown: Sequence[tuple[Scenario, Sequence[Run]]]) -> None:
+def _write(found: Sequence[tuple[Scenario, Sequence[Run]]]) -> None:
     """Results, charts and page. The charts are drawn in the peers' environment, which has what draws them."""
     from benchmarks import report
 
@@ -61,19 +77,17 @@ def _write(text: str, found: Sequence[tuple[Scenario, Sequence[Run]]], grown: Se
         {
             "name": scenario.name,
             "rows": scenario.rows,
-            "runs": [
-                {"contender": run.contender, "rows": run.rows, "wall": run.wall, "cpu": run.cpu, "peak": run.peak} for run in runs
-            ],
+            "runs": [{name: getattr(run, name) for name in _FIGURES} for run in runs],
         }
-        for scenario, runs in [*found, *grown]
+        for scenario, runs in found
     ]
-    (HERE / "results.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    RESULTS.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
     subprocess.run([str(PEERS), "-m", "benchmarks.charts"], check=True, cwd=HERE.parent, timeout=300)
     head = (HERE / "RESULTS.head.md").read_text(encoding="utf-8").strip()
     pictures = "![Full load](full-load.png)\n\n![Growth](growth.png)\n"
     notes = (HERE / "RESULTS.notes.md").read_text(encoding="utf-8").strip()
-    machine = report.machine(_peer_versions())
-    page = "\n".join([head, "", machine, "", pictures, targets([*found, *grown]), notes, "", text])
+    tables = "\n".join(report.table(scenario, runs) for scenario, runs in found)
+    page = "\n".join([head, "", report.machine(_peer_versions()), "", pictures, targets(found), notes, "", tables])
     (HERE / "RESULTS.md").write_text(page, encoding="utf-8")
 
 

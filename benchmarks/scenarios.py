@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from benchmarks.measure import Contender, Run, feed, run
 
+WIRE = Contender("the wire alone, nothing parsed", "wire")
 FLOOR = Contender("floor", "floor")
 OURS = Contender("integration_assets", "ours")
 OURS_MERGE = Contender("integration_assets, lake and merge", "ours", ("--merge",))
@@ -23,6 +24,7 @@ SMALL = ("--page", "100")
 """Pages so small that the wire's latency and not the machine is the limit; large ones have a thousand records, 1.1 MB."""
 BY_OFFSET = ("--paging", "offset")
 """On eight connections."""
+SMALL_BY_OFFSET = (*SMALL, *BY_OFFSET)
 
 
 @dataclass(frozen=True)
@@ -66,10 +68,10 @@ def scenarios(size: int) -> list[Scenario]:
         ),
         Scenario("1 % bad rows", tenth, (OURS,), bad=0.01, flags=("--bad",)),
         Scenario("50 % bad rows", tenth, (OURS,), bad=0.5, flags=("--bad",)),
-        Scenario("20 ms latency, 1,000 requests by token", 100_000, (FLOOR, OURS), latency=0.02, flags=SMALL),
-        Scenario("20 ms latency, 1,000 requests by offset", 100_000, (FLOOR, OURS), latency=0.02, flags=(*SMALL, *BY_OFFSET)),
-        Scenario("100 ms latency, 200 requests by token", 20_000, (FLOOR, OURS), latency=0.1, flags=SMALL),
-        Scenario("100 ms latency, 200 requests by offset", 20_000, (FLOOR, OURS), latency=0.1, flags=(*SMALL, *BY_OFFSET)),
+        Scenario("20 ms latency, 1,000 requests by token", 100_000, (WIRE, FLOOR, OURS), latency=0.02, flags=SMALL),
+        Scenario("20 ms latency, 1,000 requests by offset", 100_000, (WIRE, FLOOR, OURS), latency=0.02, flags=SMALL_BY_OFFSET),
+        Scenario("100 ms latency, 200 requests by token", 20_000, (WIRE, FLOOR, OURS), latency=0.1, flags=SMALL),
+        Scenario("100 ms latency, 200 requests by offset", 20_000, (WIRE, FLOOR, OURS), latency=0.1, flags=SMALL_BY_OFFSET),
         Scenario("20 ms latency, large pages by token", size, (FLOOR, OURS, DLT_BARE), latency=0.02, rounds=1),
         Scenario("20 ms latency, large pages by offset", size, (FLOOR, OURS), latency=0.02, flags=BY_OFFSET),
     ]

@@ -16,6 +16,7 @@ from benchmarks.scenarios import (
     FLOOR,
     OURS,
     OURS_MERGE,
+    WIRE,
     Scenario,
 )
 
@@ -73,9 +74,13 @@ TARGETS = (
     Target("peak MB", "growth, 100,000 records", None, 450, _own("peak", unit=2**20)),
     Target("peak MB", "growth, 10,000,000 records", None, 450, _own("peak", unit=2**20)),
     Target("wall of the latency's own time", "20 ms latency, 1,000 requests by token", None, 1.15, _bound(0.02, 1)),
+    Target("the same, of the wire's own time", "20 ms latency, 1,000 requests by token", None, 1.15, _ratio(OURS, WIRE, "wall")),
     Target("wall of the latency's own time", "20 ms latency, 1,000 requests by offset", None, 1.3, _bound(0.02, _CONNECTIONS)),
+    Target("the same, of the wire's own time", "20 ms latency, 1,000 requests by offset", None, 1.3, _ratio(OURS, WIRE, "wall")),
     Target("wall of the latency's own time", "100 ms latency, 200 requests by token", None, 1.15, _bound(0.1, 1)),
+    Target("the same, of the wire's own time", "100 ms latency, 200 requests by token", None, 1.15, _ratio(OURS, WIRE, "wall")),
     Target("wall of the latency's own time", "100 ms latency, 200 requests by offset", None, 1.3, _bound(0.1, _CONNECTIONS)),
+    Target("the same, of the wire's own time", "100 ms latency, 200 requests by offset", None, 1.3, _ratio(OURS, WIRE, "wall")),
     Target("wall of the latency's own time", "20 ms latency, large pages by token", None, 1.15, _bound(0.02, 1)),
     Target("wall of the latency's own time", "20 ms latency, large pages by offset", None, 1.3, _bound(0.02, _CONNECTIONS)),
 )

@@ -17,8 +17,6 @@ import httpcore
 import httpx
 
 _PIECE = 64 * 1024
-_READ = 256 * 1024
-"""Bytes that are read at once, when so many came: httpcore's own 64 KiB cost a page of a megabyte a fifth of its time."""
 
 
 class _Exchange(local):
@@ -88,7 +86,7 @@ class _Stream(httpcore.NetworkStream):
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         try:
-            return self._inner.read(max(max_bytes, _READ), _left(timeout, httpcore.ReadTimeout))
+            return self._inner.read(max_bytes, _left(timeout, httpcore.ReadTimeout))
         except httpcore.ReadTimeout as error:
             if monotonic() < _MINE.end:
                 raise
