@@ -62,6 +62,14 @@ def within(arrivals: Sequence[float], rate: float, burst: int) -> bool:
     )
 
 
+def until(done: Callable[[], bool]) -> None:
+    """Look again and again until it is so, half a minute at most."""
+    deadline = time.monotonic() + 30
+    while not done():
+        assert time.monotonic() < deadline, "it never came to be so"
+        time.sleep(0.002)
+
+
 @pytest.fixture(scope="module")
 def database() -> Iterator[str]:
     """A Postgres server."""
@@ -129,9 +137,7 @@ def test_one_429_pauses_every_process(tmp_path: Path) -> None:
         first, second = (stack.enter_context(start(server.url, str(tmp_path), QUICK, pages=1)) for _ in range(2))
         go([first])
         with open_store(str(tmp_path)) as store:
-            deadline = time.monotonic() + 30
-            while not any(state.paused_until for _, state, _ in store.all()) and time.monotonic() < deadline:
-                time.sleep(0.005)
+            until(lambda: any(state.paused_until for _, state, _ in store.all()))
         go([second])
         ended = [told(process) for process in (first, second)]
     assert [one.pages for one in ended] == [1, 1]
@@ -242,9 +248,7 @@ def test_one_run_alone_finds_out_that_the_api_is_back(tmp_path: Path) -> None:
         with pytest.raises(UpstreamUnavailableError):
             one.get("/things")
         broken[0] = False
-        deadline = time.monotonic() + 20
-        while one.limits().breaker != "half-open" and time.monotonic() < deadline:
-            time.sleep(0.002)
+        until(lambda: one.limits().breaker == "half-open")
         probe = threading.Thread(target=lambda: one.get("/things", {"who": "probe"}))
         probe.start()
         assert arrived.wait(20)
@@ -274,13 +278,10 @@ def test_one_connection_of_a_run_probes_and_the_others_wait_for_its_answer(tmp_p
         with pytest.raises(UpstreamUnavailableError):
             run.get("/things")
         broken[0] = False
-        deadline = time.monotonic() + 20
-        while run.limits().breaker != "half-open" and time.monotonic() < deadline:
-            time.sleep(0.002)
+        until(lambda: run.limits().breaker == "half-open")
         asking = [pool.submit(run.get, "/things") for _ in range(4)]
         assert arrived.wait(20)
-        while run.usage.queued < 0.5 and time.monotonic() < deadline:
-            time.sleep(0.002)
+        until(lambda: run.usage.queued >= 0.5)
         asked = len(server.asked)
         release.set()
         assert [one.result(20).status for one in asking] == [200] * 4
@@ -298,9 +299,7 @@ def test_a_probe_that_is_told_to_slow_down_leaves_the_next_to_another(tmp_path: 
     ):
         with pytest.raises(UpstreamUnavailableError):
             one.get("/things")
-        deadline = time.monotonic() + 20
-        while one.limits().breaker != "half-open" and time.monotonic() < deadline:
-            time.sleep(0.002)
+        until(lambda: one.limits().breaker == "half-open")
         with pytest.raises(UpstreamUnavailableError, match="429"):
             one.get("/things")
         assert other.get("/things").status == 200
@@ -465,9 +464,7 @@ def test_a_run_that_ends_sends_its_waiting_threads_away(tmp_path: Path) -> None:
 
             waiting = threading.Thread(target=wait)
             waiting.start()
-            deadline = time.monotonic() + 20
-            while not run.usage.queued and time.monotonic() < deadline:
-                time.sleep(0.002)
+            until(lambda: run.usage.queued > 0)
         waiting.join(20)
     assert [type(error) for error in ended] == [LimitsUnavailableError]
     assert len(server.asked) == 1
