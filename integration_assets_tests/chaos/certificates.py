@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -36,13 +37,15 @@ class Authority:
         shift = {"expired": -10 * DAY, "early": 10 * DAY}.get(kind, timedelta(0))
         host = "elsewhere.example" if kind == "other host" else "localhost"
         certificate = self._sign(name, key, issuer, signer, shift=shift, host=host)
-        file = self._folder / f"{kind.replace(' ', '-')}.pem"
         plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        file.write_bytes(
-            key.private_bytes(serialization.Encoding.PEM, *plain) + certificate.public_bytes(serialization.Encoding.PEM)
-        )
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(file)
+        # A file of its own: cases run at the same time, and two of one kind would write theirs over each other.
+        with NamedTemporaryFile(dir=self._folder, suffix=".pem") as file:
+            file.write(
+                key.private_bytes(serialization.Encoding.PEM, *plain) + certificate.public_bytes(serialization.Encoding.PEM)
+            )
+            file.flush()
+            context.load_cert_chain(file.name)
         context.set_alpn_protocols(list(protocols))
         return context
 
