@@ -134,9 +134,10 @@ def refetch(feed: Feed, run_id: str, entries: Sequence[Entry], actor: str) -> It
 
     A record that the API does not show any more as it was, or that now holds, is settled; one that is turned away again stays
     open.
-    Raises what `sync` raises; the slices pulled before stay.
+    Raises what `sync` raises, and `SpecError` for rows that would land twice; the slices pulled before stay.
     """
     source, stream = feed.source.name, feed.stream.name
+    _check_refetchable(feed.source, feed.stream)
     for slice_ in _widest([entry.slice for entry in entries]):
         span = replace(slice_, tenant=None) if feed.stream.cursor else None
         tenants = None if slice_.tenant is None else [slice_.tenant]
@@ -163,6 +164,17 @@ def refetch(feed: Feed, run_id: str, entries: Sequence[Entry], actor: str) -> It
                 )
                 for name in mine
             ],
+        )
+
+
+def _check_refetchable(source: Source, stream: Stream) -> None:
+    if stream.disposition == "append" and not stream.key:
+        raise SpecError(
+            "the good records of the slice have no key, and would land once more beside what the lake has",
+            source=source.name,
+            stream=stream.name,
+            field="key",
+            remedy="Replay or edit the record; where its format does not allow that, discard it.",
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from itertools import chain, count, islice
+from itertools import chain, islice
 from threading import Event
 
 from integration_assets.each_tenant import Failures, check_axis, in_turn, tenants_of
@@ -20,8 +20,9 @@ from integration_assets.parallel import in_order
 from integration_assets.planning import plan_slice
 from integration_assets.progress import Progress, Watch
 from integration_assets.receipts import taken_receipt
-from integration_assets.spec.cursor import Slice, settled, steps
+from integration_assets.spec.cursor import Slice, missing, settled, steps
 from integration_assets.spec.receipt import NO_SLICE, Receipt
+from integration_assets.spec.source import Stream
 from integration_assets.stores import Stores
 from integration_assets.unfinished import remainder, unfinished
 
@@ -133,7 +134,22 @@ def _pull(feed: Feed, order: _Order, key: str | None, tenant: str | None) -> Ite
     if planned and cursor and not order.afresh:
         # Steps that landed beyond one that failed are not asked for again.
         coming = (step for step in coming if not settled(cursor, base.finished, step))
+    if _keyless(feed.stream) and not order.anew and (planned or any(missing(base.finished, whole))):
+        # Nothing tells such rows from those that landed, so no part of a range is read again unless all of it is asked for.
+        coming = (part for step in coming for part in missing(base.finished, step))
     yield from _in_steps(feed, order, key, coming, base, overtaken)
+
+
+def _keyless(stream: Stream) -> bool:
+    """Whether a range that is read again would land its rows again."""
+    return stream.disposition == "append" and not stream.key and stream.cursor is not None and stream.files is None
+
+
+def _left(feed: Feed, order: _Order, step: Slice) -> Slice:
+    """What is to be read of a step of which another run landed a part; of keyless rows what lies beyond is the next sync's."""
+    if not _keyless(feed.stream) or order.anew:
+        return step
+    return next(missing(feed.table.state().finished, step), replace(step, start=step.end))
 
 
 def _in_steps(
@@ -167,7 +183,9 @@ def _step(
         feed.lane.begun.set()
         order.watch(progress)
 
-    for tries in count(1):
+    tries = 0
+    while not step.empty:
+        tries += 1
         base, planned_on = planned_on or feed.table.state(), None
         check_axis(feed, base.finished)
         check_key(feed.mask, base)
@@ -187,6 +205,7 @@ def _step(
                     overtaken.set()
                 yield taken_receipt(feed, job, winner)
                 return
+            step = _left(feed, order, step)
         else:
             yield receipt
             return

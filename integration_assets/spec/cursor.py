@@ -275,6 +275,22 @@ def gaps(finished: Iterable[Slice], origin: CursorValue | None, tenant: str | No
     return tuple(holes)
 
 
+def missing(finished: Iterable[Slice], whole: Slice) -> Iterator[Slice]:
+    """The parts of `whole` that no finished range covers, in order. `finished` is disjoint and ascending."""
+    start = whole.start
+    for done in finished:
+        if not done.overlaps(whole):
+            continue
+        if done.start is not None and (start is None or _less(start, done.start)):
+            yield Slice(start, done.start, whole.tenant)
+        if done.end is None:
+            return
+        start = done.end
+    rest = Slice(start, whole.end, whole.tenant)
+    if not rest.empty:
+        yield rest
+
+
 def plan(
     cursor: Cursor | None, finished: Iterable[Slice], origin: CursorValue | None, now: datetime, tenant: str | None = None
 ) -> Slice:

@@ -146,6 +146,14 @@ class Stream(Spec):
             raise self._wrong(
                 "disposition", "a slice of a cursor cannot replace the whole table", "Use merge, or drop the cursor."
             )
+        # Files have names by which each lands once.
+        if self.cursor and self.disposition == "append" and not self.key and not self.files:
+            if self.cursor.kind == "integer":
+                what = "a sync reads the highest number again, and a record without a key would land once more each time"
+                raise self._wrong("cursor.kind", what, "Name the key, which may be the cursor's column.")
+            if self.cursor.lookback:
+                what = "a lookback reads records again, and those without a key would land once more each time"
+                raise self._wrong("cursor.lookback", what, "Name the key, or use a safety_lag instead of the lookback.")
 
     def _check_columns(self, contract: InlineContract) -> None:
         """What the spec says of its own columns; those of an imported contract are checked when it is imported."""

@@ -14,7 +14,7 @@ import pytest
 from integration_assets.errors import SpecError
 from integration_assets.land.quarantine import Quarantine
 from integration_assets.land.quarantine_rows import SCHEMA, rejection
-from integration_assets.replay import replay
+from integration_assets.replay import refetch, replay
 from integration_assets.spec import Json, Slice
 from integration_assets.spec.records import Reject
 from integration_assets.sync import sync
@@ -94,7 +94,7 @@ def test_a_good_copy_of_the_same_pull_stands(dead: Dead) -> None:
 
 def test_rows_without_a_key_land_once_too(dead: Dead) -> None:
     """Where the warehouse cannot tell two rows apart, the names in the lake's commit keep them from doubling."""
-    stream = dead.mini.stream(name="lines", key=(), disposition="append", tombstone=None)
+    stream = dead.mini.stream(name="lines", key=(), disposition="append", cursor=None, tombstone=None)
     dead.mini.pull(stream)
     lines = Dead(dead.mini, stream)
     chosen = lines.entries()
@@ -103,9 +103,19 @@ def test_rows_without_a_key_land_once_too(dead: Dead) -> None:
     assert dead.mini.rows(stream=lines.mended) == [(1, 1), (2, -2), (3, 3), (4, -4), (5, 5)]
 
 
+def test_rows_without_a_key_are_not_fetched_again(dead: Dead) -> None:
+    """A refetch would land the good records of the slice once more, so it is refused before anything is asked for."""
+    stream = dead.mini.stream(name="lines", key=(), disposition="append", cursor=None, tombstone=None)
+    dead.mini.pull(stream)
+    before = len(dead.mini.asked)
+    with dead.mini.feed(stream) as (feed, _), pytest.raises(SpecError, match="no key"):
+        list(refetch(feed, "again", feed.quarantine.entries("mini", "lines"), "tester"))
+    assert len(dead.mini.asked) == before
+
+
 def test_killed_before_it_is_noted_it_lands_no_second_time(dead: Dead) -> None:
     """A replay that dies between its commit and its note is found done by the next, which only writes the note."""
-    stream = dead.mini.stream(name="lines", key=(), disposition="append", tombstone=None)
+    stream = dead.mini.stream(name="lines", key=(), disposition="append", cursor=None, tombstone=None)
     dead.mini.pull(stream)
     lines = Dead(dead.mini, stream)
     program = f"""
@@ -116,7 +126,7 @@ from integration_assets_tests.flow.mini import Mini
 from integration_assets_tests.replay.dead import Dead
 Quarantine.note = lambda *_: os._exit(9)
 mini = Mini(Path({str(dead.mini.folder)!r}), url={dead.mini.url!r})
-Dead(mini, mini.stream(name="lines", key=(), disposition="append", tombstone=None)).replay()
+Dead(mini, mini.stream(name="lines", key=(), disposition="append", cursor=None, tombstone=None)).replay()
 """
     killed = subprocess.run([sys.executable, "-c", program], env=os.environ, check=False, timeout=120)  # noqa: S603 - our own
     assert killed.returncode == 9
