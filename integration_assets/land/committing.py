@@ -61,6 +61,7 @@ def commit(store: Store, proposal: Proposal, base: LakeState) -> Receipt:
             raise SliceTakenError(
                 "another run landed some of these records meanwhile; nothing of this run was", remedy="Try again."
             )
+        store.check_there([file.path for file in proposal.files])
         try:
             _write(table, state, proposal)
         except CommitFailedError:

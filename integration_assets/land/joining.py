@@ -97,6 +97,7 @@ def _commit(store: Store, run: Rows, made: Sequence[DataFile]) -> bool:
             for made_file in made:
                 store.delete(made_file.path)
             return False
+        store.check_there([file.path for file in made])
         now = time.time_ns() // 1_000_000
         removes = [RemoveAction(file["path"], data_change=False, deletion_timestamp=now, size=file["size_bytes"]) for file in run]
         try:

@@ -106,6 +106,19 @@ class LakeTable:
         table = self._store.open()
         return None if table is None else str(table.metadata().id)
 
+    def name_at(self, version: int) -> str | None:
+        """The table's id, and a mark of what its `version` was; None if there is no table. See `is_at`."""
+        name, mark = self.identity(), self._store.mark(version)
+        return name if name is None or mark is None else f"{name}@{mark}"
+
+    def is_at(self, name: str | None, version: int) -> bool:
+        """Whether the table is the one that `name_at` named at that version, as far as the log still tells.
+
+        One that was made anew is not, and neither is one that was put back from a backup and went on otherwise.
+        """
+        found, _, mark = (name or "").partition("@")
+        return found == self.identity() and (not mark or self._store.mark(version) in {None, mark})
+
     def schema(self) -> pa.Schema:
         """The table's columns as Arrow fields. Raises `LakeError` if there is no table."""
         return reading.arrow_schema(self._store.existing())
@@ -207,6 +220,7 @@ class LakeTable:
         writer.keep()
         if not files:
             return
+        self._store.check_there([file.path for file in files])
         with self._store.guard("commit to"):
             table = self._store.existing()
             table.create_write_transaction([file.add() for file in files], mode="append", schema=table.schema())

@@ -24,7 +24,7 @@ Action = Literal["merge", "append", "replace", "history", "rebuild"]
 
 @dataclass(frozen=True)
 class Recorded:
-    """The last merge: the lake version it reached, and the id of the lake table it read."""
+    """The last merge: the lake version it reached, and the lake table's name at that version, which older ones have as its id."""
 
     version: int
     lake: str | None
@@ -43,7 +43,7 @@ class Changes:
 class Plan:
     """One merge to do.
 
-    lake, version : the lake table's id, and the version that the table will have reached.
+    lake, version : the lake table's name at the version that the table will have reached, and that version.
     before        : the version from which the files begin; None begins with the first.
     files         : the data files to read, in the lake's order; none where nothing but the version is new.
     snapshot      : `files` are the whole table instead of what is new.
@@ -71,9 +71,9 @@ def plan_merge(target: Target, lake_table: LakeTable, last: Recorded | None, *, 
     rebuild : read the snapshot although single versions were wanted.
     Raises `WarehouseError` when the lake lacks a column of the contract.
     """
-    lake, version = lake_table.identity(), lake_table.version()
-    # A lake table that was deleted and made anew counts its versions from zero.
-    before = last.version if last and last.lake == lake and there else None
+    version = lake_table.version()
+    # A lake table that was deleted and made anew counts its versions from zero, one from a backup has some of them twice.
+    before = last.version if last and there and lake_table.is_at(last.lake, last.version) else None
     if version is None or (version == before and not rebuild):
         return None
     state = lake_table.state(version)
@@ -91,7 +91,9 @@ def plan_merge(target: Target, lake_table: LakeTable, last: Recorded | None, *, 
         pulled_at = _newest_pull(lake_table, files, state)
     elif target.disposition == "replace" and files:
         files = [file for file in files if file.version == files[-1].version]
-    return Plan(lake, version, before, files, snapshot, staged_schema(target, lake_table), action, pulled_at)
+    return Plan(
+        lake_table.name_at(version), version, before, files, snapshot, staged_schema(target, lake_table), action, pulled_at
+    )
 
 
 def _new_files(lake_table: LakeTable, before: int | None, version: int, *, rebuild: bool) -> tuple[list[LakeFile], bool]:

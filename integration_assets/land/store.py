@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from hashlib import blake2b
 from typing import Any
 
 import pyarrow.fs as pafs
@@ -88,6 +89,11 @@ class Store:
                 return None
         return [json.loads(line) for line in text.splitlines() if line.strip()]
 
+    def mark(self, version: int) -> str | None:
+        """A digest of one version's log entry, None if that was cleaned away: a table put back from a backup has others."""
+        actions = self.log_entry(version)
+        return None if actions is None else blake2b(json.dumps(actions).encode(), digest_size=8).hexdigest()
+
     def transactions(self, version: int) -> dict[str, int]:
         """The application transactions at `version` with their numbers: deltalake answers only for a name that is known."""
         found: dict[str, int] = {}
@@ -112,6 +118,20 @@ class Store:
             if ".checkpoint." in name and name.endswith(".parquet") and number.isdigit() and int(number) <= version:
                 by_version.setdefault(int(number), []).append(f"_delta_log/{name}")
         return max(by_version.items()) if by_version else None
+
+    def check_there(self, paths: Sequence[str]) -> None:
+        """See that files which are to be committed are there still. Raises `RescheduleError`.
+
+        A vacuum may have taken them for waste, where a clock was wrong or a run took longer than the vacuum's grace.
+        """
+        with self.guard("read"):
+            infos = self.files.get_file_info(list(paths)) if paths else []
+        gone = [info.path for info in infos if info.type != pafs.FileType.File]
+        if gone:
+            raise RescheduleError(
+                f"{gone[0]} at {self.uri} was deleted before it was committed; nothing of the commit landed",
+                remedy="Sync again, and vacuum with a grace longer than the longest run, on a machine whose clock is right.",
+            )
 
     def delete(self, path: str) -> None:
         """Delete a file; it may be gone already."""

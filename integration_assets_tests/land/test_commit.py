@@ -10,8 +10,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from integration_assets.errors import SliceTakenError
+from integration_assets.errors import RescheduleError, SliceTakenError
 from integration_assets.land.lake import Lake, LakeTable
+from integration_assets.land.writer import Writer
 from integration_assets.spec.cursor import Slice
 from integration_assets_tests.land.helpers import SCHEMA, day, days, land, receipt, row, rows
 
@@ -243,3 +244,34 @@ def test_a_receipt_can_be_committed_with_files_written_before(table: LakeTable) 
         writer.keep()
     assert list(done.files) == parquet(table)
     assert table.count() == 1
+
+
+def test_a_file_that_was_vacuumed_while_it_waited_is_not_committed(table: LakeTable) -> None:
+    """A vacuum by a clock that is wrong takes it for waste: the commit is refused, and the table can be read as before."""
+    land(table, [row("a", 0.5)], days(0, 1))
+    base = table.state()
+    with table.writer(SCHEMA) as writer:
+        writer.write(rows(row("b", 1.5)))
+        (file,) = writer.finish()
+        (Path(table.uri) / file.path).unlink()
+        with pytest.raises(RescheduleError, match="deleted before it was committed"):
+            table.commit(writer, receipt(slice_=days(1, 2)), days(1, 2), base, None)
+    assert table.state() == base
+    assert table.scan(table.snapshot_files()).read_all().num_rows == 1
+
+
+def test_a_joined_file_that_was_vacuumed_takes_no_place(table: LakeTable, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The files that it was to replace stay."""
+    for day_ in range(3):
+        land(table, [row(str(day_), day_ + 0.5)], days(day_, day_ + 1))
+    keep = Writer.keep
+
+    def vacuumed(writer: Writer) -> None:
+        keep(writer)
+        for file in writer.files:
+            (Path(table.uri) / file.path).unlink()
+
+    monkeypatch.setattr(Writer, "keep", vacuumed)
+    with pytest.raises(RescheduleError, match="deleted before it was committed"):
+        table.compact()
+    assert table.scan(table.snapshot_files()).read_all().num_rows == 3

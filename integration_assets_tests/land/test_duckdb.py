@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from shutil import copytree, rmtree
 from typing import Any
 
 import duckdb
@@ -247,6 +248,23 @@ def test_append_without_a_key_is_not_doubled_by_a_lake_made_anew(tmp_path: Path,
             land(table, [row("a", 1), row("a", 1)], days(1, 2))
         assert warehouse.merge(KEYLESS, table, "run").rows_total == 2
     assert warehouse.query("SELECT id FROM shop.orders").num_rows == 2
+
+
+@pytest.mark.parametrize("target", [TARGET, KEYLESS], ids=["merge", "keyless"])
+def test_a_lake_that_was_put_back_from_a_backup_is_merged_whole(
+    table: LakeTable, warehouse: DuckDBWarehouse, tmp_path: Path, target: Target
+) -> None:
+    """It goes on otherwise, and comes to the version that the warehouse had: that is not the one that was merged."""
+    land(table, [row("a", 1, 1)], days(0, 2))
+    copytree(table.uri, tmp_path / "backup")
+    land(table, [row("b", 2, 1)], days(2, 3))
+    warehouse.merge(target, table, "before")
+    rmtree(table.uri)
+    copytree(tmp_path / "backup", table.uri)
+    land(table, [row("b", 2.5, 2)], days(2, 3))
+    warehouse.merge(target, table, "after")
+    assert warehouse.version("shop", "orders") == table.version()
+    assert [row[0] for row in state(warehouse, "n").values()] == [1, 2]
 
 
 def test_append_without_a_key_replaces_a_table_that_no_ledger_knows(table: LakeTable, warehouse: DuckDBWarehouse) -> None:
