@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime
 
 import pyarrow as pa
 
@@ -13,6 +14,7 @@ from integration_assets.extract.files import Landed
 from integration_assets.extract.opening import AnyReading, high_of, once_of, reading_of
 from integration_assets.extract.position import PlaceLostError
 from integration_assets.feed import Feed, Job
+from integration_assets.land.quarantine import Pull
 from integration_assets.land.writer import Writer
 from integration_assets.landing import finished_by, needless, refuse, same_snapshot
 from integration_assets.progress import Progress, Watch
@@ -84,7 +86,7 @@ def _ingest(feed: Feed, job: Job, watch: Watch, checkpointer: Checkpointer) -> R
 def _land(feed: Feed, job: Job, count: Progress, reading: AnyReading, writer: Writer, receipt: Receipt) -> Receipt:
     """Commit what was read, if there is something to commit and nothing that forbids it."""
     stream = feed.stream
-    refuse(stream, receipt, job, reading.times, lambda: _met_before(feed, job))
+    refuse(stream, receipt, job, reading.times, lambda: _met_before(feed, job, receipt))
     if reading.unchanged or same_snapshot(stream, receipt, job.base):
         return replace(receipt, outcome="unchanged", accepted=0, duplicate=count.duplicate + count.accepted)
     finished = finished_by(stream, job.slice, high_of(reading, count.high))
@@ -104,13 +106,17 @@ def _land(feed: Feed, job: Job, count: Progress, reading: AnyReading, writer: Wr
     )
 
 
-def _met_before(feed: Feed, job: Job) -> int:
+def _met_before(feed: Feed, job: Job, receipt: Receipt) -> int:
     """How many of the slice's rejects came in a slice before that was committed, so that somebody was told of them then."""
     if not job.skip_known:
         return 0
-    receipts = feed.table.receipts(limit=_RECEIPTS)
-    committed = {(receipt.run_id, Slice.from_json(receipt.slice, receipt.tenant)) for receipt in receipts}
-    return feed.quarantine.met_before(feed.source.name, feed.stream.name, job.run_id, job.slice, committed)
+    committed = [_pull_of(one) for one in feed.table.receipts(limit=_RECEIPTS)]
+    return feed.quarantine.met_before(feed.source.name, feed.stream.name, _pull_of(receipt), committed)
+
+
+def _pull_of(receipt: Receipt) -> Pull:
+    began = datetime.fromisoformat(receipt.started_at) if receipt.started_at else None
+    return Pull(Slice.from_json(receipt.slice, receipt.tenant), receipt.run_id, began)
 
 
 def _open(feed: Feed, job: Job, checkpointer: Checkpointer) -> AnyReading:

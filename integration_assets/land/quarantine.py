@@ -10,7 +10,6 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import reduce
-from itertools import islice
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,12 +18,24 @@ from deltalake.exceptions import CommitFailedError
 from integration_assets.errors import LakeError, SpecError
 from integration_assets.land.entries import Entry, State, Where, count_states, fold
 from integration_assets.land.lake import Lake, LakeTable
-from integration_assets.land.quarantine_rows import REJECTED, SCHEMA, Action, action_row, ends, identity, rejection, slice_of
+from integration_assets.land.quarantine_rows import (
+    PULL_COLUMNS,
+    SCHEMA,
+    Action,
+    Pull,
+    action_row,
+    ends,
+    identity,
+    is_of,
+    is_rejection,
+    named,
+    rejection,
+)
 from integration_assets.land.turns import turn
 from integration_assets.spec.cursor import Slice
 from integration_assets.spec.records import Reject
 
-__all__ = ["Action", "Entry", "Quarantine", "Rejected", "Where", "identity"]
+__all__ = ["Action", "Entry", "Pull", "Quarantine", "Rejected", "Where", "identity"]
 
 _BATCH = 1_000
 _FILES = 50
@@ -75,18 +86,17 @@ class Quarantine:
 
         pulled_at : when the pull began.
         """
-        arriving = iter(rejects)
-        first = list(islice(arriving, _BATCH))
-        if not first:
+        arriving = list(rejects)
+        if not arriving:
             return 0
+        names = pa.array([identity(source, stream, one.payload, slice_.tenant, one.owner) for one in arriving], pa.string())
         table = self.table(source, stream)
         with turn(table.uri):
             table.prepare(SCHEMA)
-            stored, noted = _stored(table, slice_, run_id, contract_hash)
+            stored, noted = _stored(table, names, slice_, run_id, contract_hash)
             added = 0
             with table.writer(SCHEMA) as writer:
-                batch = first
-                while batch:
+                for batch in (arriving[begin : begin + _BATCH] for begin in range(0, len(arriving), _BATCH)):
                     rows = [rejection(source, stream, one, slice_, run_id, contract_hash, partition, pulled_at) for one in batch]
                     fresh = {str(row["identity"]): row for row in rows if row["identity"] not in noted}
                     for name in fresh.keys() & stored:
@@ -94,7 +104,6 @@ class Quarantine:
                     noted.update(fresh)
                     writer.write(pa.Table.from_pylist(list(fresh.values()), schema=SCHEMA))
                     added += len(fresh)
-                    batch = list(islice(arriving, _BATCH))
                 table.append(writer)
             _tidy(table)
         return added
@@ -129,19 +138,23 @@ class Quarantine:
         chosen = found if where is None else [entry for entry in found if where.holds(entry)]
         return chosen if limit is None else chosen[:limit]
 
-    def met_before(self, source: str, stream: str, run_id: str, slice_: Slice, committed: Collection[tuple[str, Slice]]) -> int:
-        """How many of the records that a run rejected in a slice had come before, in one of the `committed` slices of a run."""
+    def met_before(self, source: str, stream: str, pull: Pull, committed: Collection[Pull]) -> int:
+        """How many of the records that a pull rejected had come before, in another one, of those that were `committed`.
+
+        Memory holds the identities of the pull's own rejects.
+        """
         table = self.table(source, stream)
-        mine: set[str] = set()
-        before: set[str] = set()
-        for batch in _scan(table, ["identity", "kind", "run_id", "slice_start", "slice_end", "tenant"]) if table.exists() else ():
-            for row in batch.filter(_is_rejection(batch.column("kind"))).to_pylist():
-                pull = (row["run_id"], slice_of(row))
-                if pull == (run_id, slice_):
-                    mine.add(row["identity"])
-                elif pull in committed:
-                    before.add(row["identity"])
-        return len(mine & before)
+        if not table.exists():
+            return 0
+        columns = ["identity", "kind", *PULL_COLUMNS]
+        mine, others = named([pull]), named(committed)
+        found = [batch.column("identity").filter(is_of(batch, mine)) for batch in _scan(table, columns)]
+        names = pc.unique(pa.chunked_array(found, pa.string()))
+        met = pa.repeat(pa.scalar(value=False), len(names))
+        for batch in _scan(table, columns, names):
+            before = pc.and_not(is_of(batch, others), is_of(batch, mine))
+            met = pc.or_(met, pc.is_in(names, value_set=batch.column("identity").filter(before)))
+        return pc.sum(met).as_py() or 0
 
     def payloads(self, source: str, stream: str, identities: Collection[str]) -> dict[str, bytes]:
         """What the API sent, by identity."""
@@ -149,7 +162,7 @@ class Quarantine:
         if not identities:
             return found
         for batch in _scan(self.table(source, stream), ["identity", "payload", "kind"], identities):
-            mine = batch.filter(pc.and_(pc.is_valid(batch.column("payload")), _is_rejection(batch.column("kind"))))
+            mine = batch.filter(pc.and_(pc.is_valid(batch.column("payload")), is_rejection(batch.column("kind"))))
             found |= dict(zip(mine.column("identity").to_pylist(), mine.column("payload").to_pylist(), strict=True))
         return found
 
@@ -201,11 +214,14 @@ def _tidy(table: LakeTable) -> None:
             raise  # otherwise another run joins them at this moment
 
 
-def _scan(table: LakeTable, columns: Sequence[str], identities: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
+def _scan(
+    table: LakeTable, columns: Sequence[str], identities: Collection[str] | pa.Array | None = None
+) -> Iterator[pa.RecordBatch]:
     """Some of the table's columns, of all records or of some; those that an older table lacks are null."""
     there = set(table.schema().names)
     known = [name for name in columns if name in there]
-    wanted = None if identities is None else pa.array(list(identities), pa.string())
+    given = identities is not None and not isinstance(identities, pa.Array)
+    wanted = pa.array(list(identities or ()), pa.string()) if given else identities
     for read in table.scan(table.snapshot_files(), known):
         batch = read if wanted is None else read.filter(pc.is_in(read.column("identity"), value_set=wanted))
         arrays = [batch.column(name) if name in there else pa.nulls(len(batch), SCHEMA.field(name).type) for name in columns]
@@ -231,8 +247,8 @@ def _newest(table: LakeTable, limit: int) -> list[str]:
     return names
 
 
-def _stored(table: LakeTable, slice_: Slice, run_id: str, contract_hash: str) -> tuple[set[str], set[str]]:
-    """The identities of records that are kept whole, and of those that this run noted of the same slice and contract."""
+def _stored(table: LakeTable, names: pa.Array, slice_: Slice, run_id: str, contract_hash: str) -> tuple[set[str], set[str]]:
+    """Of these identities those whose record is kept whole, and those that this run noted of the same slice and contract."""
     start, end = ends(slice_)
     wanted = (
         ("slice_start", start),
@@ -243,8 +259,8 @@ def _stored(table: LakeTable, slice_: Slice, run_id: str, contract_hash: str) ->
     )
     stored: set[str] = set()
     noted: set[str] = set()
-    for batch in _scan(table, ["identity", "kind", *(column for column, _ in wanted)]):
-        rejections = _is_rejection(batch.column("kind"))
+    for batch in _scan(table, ["identity", "kind", *(column for column, _ in wanted)], names):
+        rejections = is_rejection(batch.column("kind"))
         stored.update(batch.column("identity").filter(rejections).to_pylist())
         masks = [
             pc.is_null(batch.column(column)) if value is None else pc.fill_null(pc.equal(batch.column(column), value), False)  # noqa: FBT003
@@ -252,10 +268,6 @@ def _stored(table: LakeTable, slice_: Slice, run_id: str, contract_hash: str) ->
         ]
         noted.update(batch.column("identity").filter(reduce(pc.and_, [rejections, *masks])).to_pylist())
     return stored, noted
-
-
-def _is_rejection(kinds: pa.Array) -> pa.BooleanArray:
-    return pc.or_(pc.is_null(kinds), pc.fill_null(pc.equal(kinds, REJECTED), False))  # noqa: FBT003
 
 
 def _check(source: str, stream: str, asked: Iterable[str], known: Sequence[str]) -> list[str]:

@@ -7,11 +7,13 @@ action is a row as well; what a record's state is follows from its rows (`entrie
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from integration_assets.spec.cursor import Slice
 from integration_assets.spec.records import Reject
@@ -43,8 +45,19 @@ SCHEMA = pa.schema(
     ]
 )
 REJECTED = "rejected"
+_WHICH = ("slice_start", "slice_end", "tenant")
+PULL_COLUMNS = (*_WHICH, "run_id", "pulled_at")
+"""The columns that say of which pull a row is."""
 Act = Literal["replayed", "replay rejected", "edited", "edit rejected", "refetched", "refetch rejected", "discarded"]
 _PREVIEW = 500
+
+
+class Pull(NamedTuple):
+    """A slice as it was read: by which run, and since when. Runs that went on from one another all began when the first did."""
+
+    slice: Slice
+    run_id: str
+    began: datetime | None
 
 
 @dataclass(frozen=True)
@@ -146,6 +159,38 @@ def action_row(source: str, stream: str, action: Action) -> dict[str, object]:
         "new_hash": action.new_hash,
         "lake_version": action.lake_version,
     }
+
+
+def named(pulls: Iterable[Pull]) -> pa.RecordBatch:
+    """Pulls as rows of a quarantine name them."""
+    rows = [
+        {**dict(zip(_WHICH, (*ends(one.slice), one.slice.tenant), strict=True)), "run_id": one.run_id, "pulled_at": one.began}
+        for one in pulls
+    ]
+    return pa.RecordBatch.from_pylist(rows, pa.schema([SCHEMA.field(name) for name in PULL_COLUMNS]))
+
+
+def is_of(batch: pa.RecordBatch, pulls: pa.RecordBatch) -> pa.BooleanArray:
+    """Which rows are rejections of one of the pulls: of its slice, and of its run or of one that it went on from."""
+    same = [
+        pc.and_(
+            pc.is_valid(batch.column(name)),
+            pc.is_in(_joined(batch, name), value_set=_joined(pulls.filter(pc.is_valid(pulls.column(name))), name)),
+        )
+        for name in ("run_id", "pulled_at")
+    ]
+    return pc.and_(is_rejection(batch.column("kind")), pc.or_(*same))
+
+
+def _joined(rows: pa.RecordBatch, name: str) -> pa.Array:
+    """Slice and one more column as one text a row; a null is told from every text."""
+    texts = [pc.cast(rows.column(column), pa.string()) for column in (*_WHICH, name)]
+    return pc.binary_join_element_wise(*texts, "\x1f", null_handling="replace", null_replacement="\x00")
+
+
+def is_rejection(kinds: pa.Array) -> pa.BooleanArray:
+    """Which rows are rejections and no actions, by their kind, which older tables lack."""
+    return pc.or_(pc.is_null(kinds), pc.fill_null(pc.equal(kinds, REJECTED), False))  # noqa: FBT003
 
 
 def preview(payload: bytes) -> str:

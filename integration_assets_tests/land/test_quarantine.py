@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from integration_assets.land.lake import LakeTable
-from integration_assets.land.quarantine import Quarantine, identity
+from integration_assets.land.quarantine import Pull, Quarantine, identity
 from integration_assets.spec.cursor import Slice
 from integration_assets.spec.records import Reject
 from integration_assets_tests.land.helpers import days
@@ -102,6 +104,27 @@ def test_what_is_there_is_read_once(quarantine: Quarantine, monkeypatch: pytest.
     monkeypatch.setattr(LakeTable, "scan", counted)
     assert quarantine.add("shop", "orders", rejects, Slice(), "run", "abc") == 1_000
     assert len(read) == 1
+
+
+def test_what_came_before_is_counted_without_holding_the_quarantine(quarantine: Quarantine) -> None:
+    """Of a pull's rejects those count that a committed pull had; memory holds its own, however many others there are."""
+    rejects = [Reject(str(number).encode(), ("x: bad",)) for number in range(20_000)]
+    moment = datetime(2024, 1, 1, tzinfo=UTC)
+    for run, slice_, some in (
+        ("early", days(0, 9), rejects),
+        ("refused", days(8, 9), rejects[:7]),
+        ("late", days(8, 10), rejects[:9]),
+    ):
+        quarantine.add("shop", "orders", some, slice_, run, "abc", pulled_at=moment)
+    late, refused = Pull(days(8, 10), "late", moment), Pull(days(8, 9), "other", moment)
+    assert quarantine.met_before("shop", "orders", late, []) == 0
+    assert quarantine.met_before("shop", "orders", late, [late, Pull(days(0, 9), "gone on with", None)]) == 0
+    assert quarantine.met_before("shop", "orders", late, [refused]) == 7
+    tracemalloc.start()
+    assert quarantine.met_before("shop", "orders", late, [Pull(days(0, 9), "gone on with", moment)]) == 9
+    assert quarantine.add("shop", "orders", rejects[:9], days(10, 11), "next", "abc") == 9
+    assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    tracemalloc.stop()
 
 
 def test_streams_and_runs_at_the_same_time_lose_nothing(quarantine: Quarantine) -> None:

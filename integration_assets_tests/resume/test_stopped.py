@@ -250,6 +250,23 @@ def test_rows_without_a_key_are_not_read_again_behind_an_unfinished_slice(tmp_pa
         assert (pull.rows(), pull.landed()) == (upstream.truth(), PAGES * 4)
 
 
+def test_bad_records_of_the_run_before_count_as_met(tmp_path: Path) -> None:
+    """A run turns one away and ends in an outage, another goes on and commits: a lookback that holds only it is an idle sync."""
+    with Upstream(PAGES, tmp_path).served() as upstream:
+        cursor = Cursor(field="updated_at", start=ORIGIN, start_param="since", end_param="until", lookback=timedelta(days=10_000))
+        pull = upstream.job("token", stream={"cursor": cursor})
+        upstream.records[5] = record(5) | {"value": "x"}
+        broken_at(upstream, 20, page({}, status=503))
+        with pull.feed() as (feed, _), pytest.raises(UpstreamUnavailableError):
+            list(sync(feed, "one"))
+        mended(upstream)
+        with pull.feed() as (feed, _):
+            first = next(sync(feed, "two"))
+        assert (first.resumed_pages, first.accepted, first.rejected) == (20, PAGES * 4 - 1, 1)
+        upstream.records = upstream.records[5:6]
+        assert [receipt.rejected for receipt in pull.run("three")] == [1]
+
+
 def test_another_kind_of_cursor_leaves_what_is_kept_alone(tmp_path: Path) -> None:
     """A stream whose cursor became a number before its first slice was whole is read anew, not compared with moments."""
     with Upstream(PAGES, tmp_path).served() as upstream:
