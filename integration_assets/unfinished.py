@@ -65,7 +65,7 @@ def remainder(feed: Feed, whole: Slice, done: list[Slice], *, anew: bool) -> Sli
     cursor, end = feed.stream.cursor, done[-1].end
     if cursor is None or end is None:
         return replace(whole, start=whole.end)
-    again = cursor.lookback and not anew and feed.stream.key
+    again = cursor.lookback and not anew
     start: Any = end - cursor.lookback if again else end  # type: ignore[operator] # both times, or both numbers
     return replace(whole, start=start if whole.start is None else max(start, whole.start))
 

@@ -238,10 +238,11 @@ def test_a_checkpoint_that_cannot_be_written_ends_no_run(tmp_path: Path) -> None
 
 
 def test_rows_without_a_key_are_not_read_again_behind_an_unfinished_slice(tmp_path: Path) -> None:
-    """The rest of an open partition begins where the unfinished slice ended: its lookback could not be told from new rows."""
+    """The rest of an open partition begins where the unfinished slice ended: what is read twice is there twice."""
     with Upstream(PAGES, tmp_path).served() as upstream:
         day = Partitions(every="day", start=date(2024, 1, 1))
-        pull = upstream.job("token", stream={"key": (), "disposition": "append", "partitions": day})
+        cursor = Cursor(field="updated_at", start=ORIGIN, start_param="since", end_param="until")
+        pull = upstream.job("token", stream={"key": (), "disposition": "append", "partitions": day, "cursor": cursor})
         broken_at(upstream, 20, page({}, status=503))
         failure(pull, partitions=["2024-01-01"], now=ORIGIN + timedelta(seconds=120))
         mended(upstream)
