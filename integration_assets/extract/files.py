@@ -126,8 +126,9 @@ class FileReading:
         try:
             store = self._client.store(self._stream)
             wanted = self._wanted(store)
-            # A snapshot always has all of its files.
-            landed = self._landed.names() if store.restamps and self._stream.cursor else None
+            # A snapshot always has all of its files. Rows without a key are known by their file alone.
+            once = self._stream.cursor and (store.restamps or not self._stream.key)
+            landed = self._landed.names() if once else None
             for ref in wanted if landed is None else self._new(wanted, landed):
                 yield from self._file(store, ref)
                 if landed is not None and ref.name not in self._gone and _name(ref) not in landed:

@@ -346,9 +346,13 @@ def test_files_of_a_bucket_land_like_those_of_a_folder(tmp_path: Path, monkeypat
         drop.write("2024/a.csv", b"id,amount\n1,11\n")
         drop.write("b.csv.gz", gzip.compress(b"id,amount\n2,20\n"))
         (receipt,) = drop.pull()
+        cursor = Cursor(field="arrived", lookback=timedelta(hours=1))
+        lines = drop.stream(name="lines", path="settlements", disposition="append", key=(), cursor=cursor)
+        fetched = [one.fetched for _ in range(2) for one in drop.pull(lines)]
         client.close()
     assert receipt.fetched == 2
     assert drop.rows() == [(1, 11, "2024/a.csv"), (2, 20, "b.csv.gz")]
+    assert fetched == [2, 0]  # rows without a key: a lookback leaves out the files that landed
 
 
 def test_a_wrong_description_is_refused_before_anything_is_read(drop: Drop) -> None:
