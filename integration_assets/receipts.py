@@ -70,7 +70,7 @@ def slice_receipt(feed: Feed, job: Job, count: Progress, reading: AnyReading, sp
         clock_offset=round(feed.client.clock_offset),
         drift=reading.drift.to_json(),
         reasons=tuple(count.reasons),
-        warnings=(*reading.warnings, *sentences(reading.drift, count.fetched)),
+        warnings=(*reading.warnings, *_once_more(stream, job, count), *sentences(reading.drift, count.fetched)),
         endpoint=_endpoint(feed, job.slice.tenant),
         etag=reading.etag if stream.conditional else None,
         content_hash=digest if stream.disposition == "replace" else None,
@@ -92,6 +92,15 @@ def taken_receipt(feed: Feed, job: Job, winner: Receipt) -> Receipt:
         contract_hash=feed.contract.hash,
         warnings=(f"run {winner.run_id} committed {job.slice} while this one was pulling it; nothing was doubled",),
     )
+
+
+def _once_more(stream: Stream, job: Job, count: Progress) -> tuple[str, ...]:
+    """What is to be said of a range that is asked for again, where nothing tells a row from its copy."""
+    keyless = stream.disposition == "append" and not stream.key
+    left_out = stream.files is not None and job.skip_known  # the files that landed
+    if not keyless or left_out or not count.accepted or not any(done.overlaps(job.slice) for done in job.base.finished):
+        return ()
+    return ("the lake had rows of this range; they have no key, so those that came again are there once more",)
 
 
 def _outcome(stream: Stream, job: Job, count: Progress, reading: AnyReading) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -67,8 +68,18 @@ def test_a_day_that_was_pulled_before_its_end_is_gone_on_with(days: Days) -> Non
 
 
 def test_a_day_that_is_asked_for_again_lands_again(days: Days) -> None:
-    """Who names a partition that is whole wants it anew, and gets it."""
+    """Who names a partition that is whole, or a range, wants it anew, gets it, and is told; so not who gets what is new."""
     with days.feed(_stream(days)) as feed:
-        for run_id in ("one", "two"):
-            list(sync(feed, run_id, partitions=["2024-03-01"], now=START + 3 * DAY))
-        assert feed.table.count() == 24
+        asked: tuple[dict[str, Any], ...] = (
+            {"partitions": ["2024-03-01"]},
+            {"partitions": ["2024-03-01"]},
+            {},
+            {"span": Slice(START, START + 2 * DAY)},
+        )
+        told = [
+            ["once more" in " ".join(receipt.warnings) for receipt in sync(feed, "run", now=START + 3 * DAY, **what)]
+            for what in asked
+        ]
+        assert told == [[False], [True], [False], [True]]
+        assert feed.table.count() == 12 + 12 + 24 + 24
+        assert any("once more" in warning for warning in feed.table.receipts(limit=1)[0].warnings)
