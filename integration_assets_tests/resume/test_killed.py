@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
 from integration_assets_tests.resume.upstream import FORMS, Upstream, killed_at
 
-CHOSEN = FORMS if os.environ.get("INTEGRATION_SOAK") else ("offset", "token", "next_link")
+SOME = FORMS if os.environ.get("INTEGRATION_SOAK") else ("offset", "token", "next_link")
 AGAIN = 60
 """The pulls' `checkpoint_pages`."""
 
 
-@pytest.mark.parametrize("form", CHOSEN)
-def test_a_killed_run_is_gone_on_with(form: str, tmp_path: Path) -> None:
-    """Killed at page 270 of 300, a slice is finished with no more pages asked for again than are configured; all rows once."""
+@pytest.mark.parametrize(("form", "by"), [*((form, signal.SIGKILL) for form in SOME), ("token", signal.SIGINT)])
+def test_a_killed_run_is_gone_on_with(form: str, by: int, tmp_path: Path) -> None:
+    """Killed or interrupted at page 270 of 300, a slice is finished with so few pages asked again as configured, rows once."""
     with Upstream(300, tmp_path).served() as upstream:
         pull = upstream.job(form)
-        killed_at(upstream, pull, 270)
+        killed_at(upstream, pull, 270, by=by)
         assert pull.begun()
 
         first, *others = pull.run("second")

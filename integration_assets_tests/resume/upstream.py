@@ -209,19 +209,19 @@ def start(pull: Pull) -> multiprocessing.process.BaseProcess:
     return process
 
 
-def killed_at(upstream: Upstream, pull: Pull, number: int, timeout: float = 120) -> None:
-    """Run the pull in a process that is killed at the instant when it asks for that page."""
+def killed_at(upstream: Upstream, pull: Pull, number: int, timeout: float = 120, by: int = signal.SIGKILL) -> None:
+    """Run the pull in a process that is killed, or gets another signal, at the instant when it asks for that page."""
     process = start(pull)
 
     def kill(at: int) -> Answer | None:
         if at == number and process.pid:
-            os.kill(process.pid, signal.SIGKILL)
+            os.kill(process.pid, by)
         return None
 
     upstream.on_page = kill
     process.join(timeout=timeout)
     upstream.on_page = lambda _: None
-    assert process.exitcode == -signal.SIGKILL
+    assert process.exitcode == (1 if by == signal.SIGINT else -by)
 
 
 def failure(pull: Pull, **asked: Any) -> IntegrationError:  # noqa: ANN401 - what sync takes
