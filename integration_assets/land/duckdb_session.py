@@ -49,6 +49,11 @@ def session(
             connection.execute("SET threads = ?", [min(threads, os.cpu_count() or 1)])
             connection.execute("SET preserve_insertion_order = false")
             yield connection
+        except (duckdb.InterruptException, RuntimeError) as error:
+            # What DuckDB makes of ctrl-C while it works: whoever waits for an interrupt would not know it for one.
+            if "interrupted" in str(error).lower():
+                raise KeyboardInterrupt from error
+            raise
         except duckdb.Error as error:
             raise explain(error, path) from error
         finally:

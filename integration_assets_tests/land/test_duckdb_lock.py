@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -151,3 +152,18 @@ def test_a_warehouse_that_could_not_be_made_whole_is_not_there(tmp_path: Path) -
     with session(path, 5, None, "64MB", 1) as con:
         assert con.execute("SELECT 1").fetchone() == (1,)
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def test_an_interrupt_while_duckdb_works_is_an_interrupt(tmp_path: Path) -> None:
+    """Ctrl-C in the midst of a query is told as ctrl-C, not as an error of DuckDB's, and the file is free afterwards."""
+    warehouse = DuckDBWarehouse(str(tmp_path / "warehouse.duckdb"), wait_seconds=20)
+    warehouse.check()
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        with pytest.raises(KeyboardInterrupt):
+            warehouse.query("SELECT sum(hash(a.range)) FROM range(3_000_000_000) a")
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    warehouse.check()
