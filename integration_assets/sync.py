@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from itertools import chain, islice
+from itertools import chain, count, islice
 from threading import Event
 
 from integration_assets.each_tenant import Failures, check_axis, in_turn, tenants_of
@@ -134,9 +134,10 @@ def _pull(feed: Feed, order: _Order, key: str | None, tenant: str | None) -> Ite
     if planned and cursor and not order.afresh:
         # Steps that landed beyond one that failed are not asked for again.
         coming = (step for step in coming if not settled(cursor, base.finished, step))
-    if _keyless(feed.stream) and not order.anew and (planned or any(missing(base.finished, whole))):
-        # Nothing tells such rows from those that landed, so no part of a range is read again unless all of it is asked for.
+    if _keyless(feed.stream) and not order.anew:
         coming = (part for step in coming for part in missing(base.finished, step))
+        if not (planned or left or any(missing(base.finished, whole))):
+            order, coming = replace(order, afresh=True), steps(cursor, whole)  # all of it is asked for again
     yield from _in_steps(feed, order, key, coming, base, overtaken)
 
 
@@ -145,11 +146,14 @@ def _keyless(stream: Stream) -> bool:
     return stream.disposition == "append" and not stream.key and stream.cursor is not None and stream.files is None
 
 
-def _left(feed: Feed, order: _Order, step: Slice) -> Slice:
-    """What is to be read of a step of which another run landed a part; of keyless rows what lies beyond is the next sync's."""
+def _left(feed: Feed, order: _Order, step: Slice, base: LakeState) -> Slice:
+    """What is to be read of a step on the lake's state `base`: nothing tells keyless rows from those that landed meanwhile.
+
+    What lies beyond a part that another run finished is the next sync's.
+    """
     if not _keyless(feed.stream) or order.anew:
         return step
-    return next(missing(feed.table.state().finished, step), replace(step, start=step.end))
+    return next(missing(base.finished, step), replace(step, start=step.end))
 
 
 def _in_steps(
@@ -183,10 +187,11 @@ def _step(
         feed.lane.begun.set()
         order.watch(progress)
 
-    tries = 0
-    while not step.empty:
-        tries += 1
+    for tries in count(1):
         base, planned_on = planned_on or feed.table.state(), None
+        step = _left(feed, order, step, base)
+        if step.empty:
+            return
         check_axis(feed, base.finished)
         check_key(feed.mask, base)
         known = replace(base, etag=None) if order.afresh else base
@@ -201,14 +206,17 @@ def _step(
             if winner is None and tries == _TRIES:
                 raise
             if winner is not None:
-                if key is None and order.span is None and winner.partition is None:
-                    overtaken.set()
+                _note_overtaken(order, key, winner, overtaken)
                 yield taken_receipt(feed, job, winner)
                 return
-            step = _left(feed, order, step)
         else:
             yield receipt
             return
+
+
+def _note_overtaken(order: _Order, key: str | None, winner: Receipt, overtaken: Event) -> None:
+    if key is None and order.span is None and winner.partition is None:
+        overtaken.set()
 
 
 def _winner(feed: Feed, job: Job) -> Receipt | None:

@@ -83,3 +83,15 @@ def test_a_day_that_is_asked_for_again_lands_again(days: Days) -> None:
         assert told == [[False], [True], [False], [True]]
         assert feed.table.count() == 12 + 12 + 24 + 24
         assert any("once more" in warning for warning in feed.table.receipts(limit=1)[0].warnings)
+
+
+def test_steps_that_another_sync_lands_meanwhile_are_left_to_it(days: Days) -> None:
+    """A sync that was planned, and slept while another landed all of its steps, lands none of them again."""
+    stream = days.in_steps().changed(disposition="append", key=())
+    with days.feed(stream) as feed:
+        receipts = sync(feed, "slow", now=START + 3 * DAY)
+        next(receipts)
+        with days.feed(stream) as other:
+            list(sync(other, "quick", now=START + 3 * DAY))
+        list(receipts)
+        assert (feed.table.state().finished, feed.table.count()) == ((Slice(START, START + 3 * DAY),), 36)
