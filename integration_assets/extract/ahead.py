@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Generator
 from contextlib import closing
+from time import monotonic
 from typing import Generic, Self, TypeVar
 
 from integration_assets.extract.lane import Lane
@@ -48,12 +49,20 @@ class Ahead(Generic[T]):
             self._stopped = True
             self._changed.notify_all()
 
-    def take(self, weight: int) -> list[T]:
-        """The items that wait, at least one and no more than weigh `weight` together; none after the last."""
+    def take(self, weight: int, least: int = 0, patience: float = 0.0) -> list[T]:
+        """The items that wait, at least one and no more than weigh `weight` together; none after the last.
+
+        least, patience : where those that wait weigh less, more of them are waited for, so many seconds at the most.
+        """
         with self._changed:
             while not self._waiting and not self._ended:
                 self._lane.check()
                 self._changed.wait(_NOTICE)
+            until = monotonic() + patience
+            while (
+                not self._ended and self._held < least and len(self._waiting) < self._most and (left := until - monotonic()) > 0
+            ):
+                self._changed.wait(left)
             taken: list[T] = []
             total = 0
             while self._waiting and (not taken or total + self._weigh(self._waiting[0]) <= weight):
@@ -64,6 +73,9 @@ class Ahead(Generic[T]):
             if not taken and self._error is not None:
                 raise self._error
             return taken
+
+    def _few(self, least: int) -> bool:
+        return not self._ended and self._held < least and len(self._waiting) < self._most
 
     def _run(self) -> None:
         try:

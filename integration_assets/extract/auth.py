@@ -1,9 +1,8 @@
-"""The credential: resolved once, attached below httpx's logging, only for the source's own origin, cut from all text."""
+"""The credential: resolved once, attached only to what is sent, only for the source's own origin, cut from all text."""
 
 from __future__ import annotations
 
 import json
-import logging
 import re
 from base64 import b64encode
 from collections.abc import Callable
@@ -97,16 +96,13 @@ class Credential:
         kept = [part for part in parts if unquote_plus(part.partition("=")[0]) != self.param[0]]
         return url if len(kept) == len(parts) else url.copy_with(query="&".join(kept).encode() or None)
 
-    def attach(self, request: httpx.Request) -> httpx.Request:
-        """A copy of `request` that carries the credential; the one that httpx logs stays without it."""
-        url = request.url
-        if self.param:
-            name, value = self.param
-            extra = f"{quote_plus(name)}={quote_plus(value)}".encode()
-            url = url.copy_with(query=b"&".join(part for part in (url.query, extra) if part))
-        headers = request.headers.copy()
-        headers.update(dict(self.headers))
-        return httpx.Request(request.method, url, headers=headers, stream=request.stream, extensions=request.extensions)
+    def attach(self, url: httpx.URL) -> httpx.URL:
+        """`url` with our query parameter, where the credential goes there; only for what is sent, and never for what is shown."""
+        if self.param is None:
+            return url
+        name, value = self.param
+        extra = f"{quote_plus(name)}={quote_plus(value)}".encode()
+        return url.copy_with(query=b"&".join(part for part in (url.query, extra) if part))
 
 
 def resolve(auth: Auth, secret: Callable[[str], str]) -> Credential:
@@ -149,37 +145,3 @@ def _checked(name: str, value: str) -> str:
         field="auth",
         remedy=f"Set {name} to the bare key, with nothing before or after it.",
     )
-
-
-class Discreet(logging.Filter):
-    """Cuts a credential out of what a library logs: httpx names each URL and reason, and an API may put its echo there."""
-
-    def __init__(self, credential: Credential) -> None:
-        super().__init__()
-        self._credential = credential
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Change the record."""
-        record.msg, record.args = self._credential.redact(record.getMessage()), ()
-        return True
-
-
-class CredentialTransport(httpx.BaseTransport):
-    """The one seam where the credential is added: after httpx has logged the URL, and never for another origin."""
-
-    def __init__(self, inner: httpx.BaseTransport, home: Origin, credential: Credential) -> None:
-        self._inner = inner
-        self._home = home
-        self._credential = credential
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send `request` with the credential. Raises `CrossHostError` before anything is sent elsewhere."""
-        same_origin(self._home, request.url)
-        response = self._inner.handle_request(self._credential.attach(request))
-        # Every request stands alone: a cookie would follow the reader about, and a new one each page would never end.
-        response.headers.pop("set-cookie", None)
-        return response
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._inner.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -11,7 +11,7 @@ from email.utils import parsedate_to_datetime
 from hashlib import blake2b
 from threading import BoundedSemaphore
 from time import monotonic
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, cast
 from urllib.request import getproxies, proxy_bypass
 from uuid import uuid4
 
@@ -28,7 +28,7 @@ from integration_assets.errors import (
     TransientError,
     UpstreamUnavailableError,
 )
-from integration_assets.extract.auth import Credential, CredentialTransport, Discreet, origin, resolve, same_origin, show
+from integration_assets.extract.auth import Credential, origin, resolve, same_origin, show
 from integration_assets.extract.body import read_body, read_start
 from integration_assets.extract.limits import Limiter, LimitsView, MemoryStore, Store
 from integration_assets.extract.message import Request, Response
@@ -46,7 +46,7 @@ _MAX_REDIRECTS = 5
 _PAGES = frozenset({200, 203, 204, 304})
 _Text = TypeVar("_Text", str, bytes)
 
-_LOG = logging.getLogger("httpx")
+_LOG = logging.getLogger(__name__)
 # These two spell out headers, the credential among them, when debug logging is on.
 for _name in ("hpack", "httpcore"):
     if logging.getLogger(_name).level == logging.NOTSET:
@@ -81,9 +81,9 @@ class SourceClient:
         self._store = store or MemoryStore()
         self._limiter = self._share()
         self._connections = BoundedSemaphore(source.limits.max_connections)
-        self._http: httpx.Client | None = None
+        self._wire: httpx.HTTPTransport | None = None
+        self._headers = httpx.Headers()
         self._endpoint: tuple[str | None, httpx.URL] = (None, self._base)
-        self._discreet = Discreet(self.credential)
 
     def __enter__(self) -> Self:
         try:
@@ -91,9 +91,20 @@ class SourceClient:
         except IntegrationError as error:
             raise error.at(self.source.name) from None
         self._limiter = self._share()
+        self._headers = httpx.Headers(
+            {
+                "Accept": "*/*",
+                "Accept-Encoding": "gzip",
+                "Connection": "keep-alive",
+                "User-Agent": f"integration_assets/{__version__}",
+                **self.source.headers,
+            }
+        )
         limits = self.source.limits
         try:
-            wire = bounded(
+            # The transport and not a client on it: that would log URLs, keep cookies and follow redirects, at a third of a
+            # millisecond a page, which is as much as all the rest of it.
+            self._wire = bounded(
                 httpx.HTTPTransport(
                     http2=True,
                     limits=httpx.Limits(max_connections=limits.max_connections, max_keepalive_connections=limits.max_connections),
@@ -106,25 +117,13 @@ class SourceClient:
                 source=self.source.name,
                 remedy="Check SSL_CERT_FILE and SSL_CERT_DIR.",
             ) from None
-        self._http = httpx.Client(
-            transport=CredentialTransport(wire, self._home, self.credential),
-            headers={
-                "User-Agent": f"integration_assets/{__version__}",
-                "Accept-Encoding": "gzip",
-                **self.source.headers,
-            },
-            follow_redirects=False,
-        )
-        self._discreet = Discreet(self.credential)
-        _LOG.addFilter(self._discreet)
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._http is not None:
+        if self._wire is not None:
             self._limiter.close()
-            self._http.close()
-            self._http = None
-            _LOG.removeFilter(self._discreet)
+            self._wire.close()
+            self._wire = None
 
     def get(
         self,
@@ -353,21 +352,19 @@ class SourceClient:
 
     def _exchange(self, request: Request, seconds: float) -> Response:
         """One request, its body read within the limits. Raises `TransientError` when no whole answer comes in time."""
-        if self._http is None:
+        if self._wire is None:
             message = "the client is not open: use it in a with statement"
             raise RuntimeError(message)
         limits = self.source.limits
         timeout = httpx.Timeout(min(limits.read_timeout, seconds), connect=min(limits.connect_timeout, seconds))
-        sent = self._http.build_request(
-            request.method, request.url, headers=request.headers, content=request.content, timeout=timeout
-        )
+        sent = self._with_credential(request, timeout)
         self.usage.add(requests=1)
         started = monotonic()
         try:
             with over_within(seconds, started):
-                response = self._http.send(sent, stream=True)
+                response = self._wire.handle_request(sent)
                 try:
-                    body = self._read(response, response.iter_raw(), with_body=request.with_body)
+                    body = self._read(request, response)
                 finally:
                     response.close()
         except httpx.TransportError as error:
@@ -375,15 +372,28 @@ class SourceClient:
             raise connection_error(error, request.method, request.url, self.credential) from None
         self.usage.add(bytes_=len(body), seconds=monotonic() - started)
         self._limiter.heard(response.headers)
+        _LOG.debug("%s %s: %s, %s bytes", request.method, request.url.path, response.status_code, len(body))
         return Response(response.status_code, response.headers, body, str(request.url))
 
-    def _read(self, response: httpx.Response, chunks: Iterable[bytes], *, with_body: bool) -> bytes:
+    def _with_credential(self, request: Request, timeout: httpx.Timeout) -> httpx.Request:
+        """What is sent: the one place where the credential is added. Raises `CrossHostError` before anything goes elsewhere."""
+        same_origin(self._home, request.url)
+        headers = self._headers.copy()
+        headers.update(request.headers)
+        headers.update(dict(self.credential.headers))
+        url = self.credential.attach(request.url)
+        extensions = {"timeout": timeout.as_dict()}
+        return httpx.Request(request.method, url, headers=headers, content=request.content, extensions=extensions)
+
+    def _read(self, request: Request, response: httpx.Response) -> bytes:
         encoding = response.headers.get("content-encoding", "").strip().lower()
-        if response.request.method == "HEAD" or response.status_code in {204, 304}:
+        # A response that came by the transport alone streams itself, as it was sent.
+        chunks = cast("httpx.SyncByteStream", response.stream)
+        if request.method == "HEAD" or response.status_code in {204, 304}:
             return b""
         if response.status_code not in _PAGES:
             return read_start(chunks, encoding, EXAMINED, self._count_wire)
-        return read_body(chunks, encoding, self.source.limits.max_page_bytes, self._count_wire) if with_body else b""
+        return read_body(chunks, encoding, self.source.limits.max_page_bytes, self._count_wire) if request.with_body else b""
 
     def _count_wire(self, size: int) -> None:
         self.usage.add(wire_bytes=size)

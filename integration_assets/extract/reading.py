@@ -33,10 +33,12 @@ from integration_assets.spec.records import Batch, Drift, combine
 from integration_assets.spec.source import Source, Stream
 from integration_assets.spec.tenants import for_tenant
 
-AHEAD_PAGES = 8
+AHEAD_PAGES = 32
 """Pages that are fetched ahead of the one that is worked on."""
 AHEAD_BYTES = 16 * 2**20
 """Or so many bytes of them, when pages are large."""
+GATHER_BYTES, GATHER_SECONDS = 2 * 2**20, 0.25
+"""Small pages are let come in until so many bytes wait, so long at the most: to begin with one costs more than its records."""
 TOGETHER_BYTES = 8 * 2**20
 """Bytes of neighbouring pages that are decoded at once, when so many wait: what a page costs by itself is then shared."""
 _NO_CONTENT = 204
@@ -141,13 +143,12 @@ class Reading:
         return self._pager.moves.signs if self._pager.moves else 0
 
     def position(self) -> Position | None:
-        """Where the last page is that was handed out, for another run to go on from.
+        """Where the last page with records is of those that were handed out, for another run to go on from.
 
-        None where it could not: the paging has no such place, a credential is in it, the list is read a second time, or the
-        page has no record, so that it could not be told from what an API may answer to a token that it forgot.
+        None where it could not: the paging has no such place, a credential is in it, or the list is read a second time.
         """
         last = self._last
-        if last is None or last.page is None or last.place is None or last.page.empty or self.times > 1:
+        if last is None or last.page is None or last.place is None or self.times > 1:
             return None
         place = without_credential(replace(last.place, moved=bool(self.moved)), self._client)
         return Position(place, self._mark(last.page)[1]) if place else None
@@ -161,14 +162,15 @@ class Reading:
     def _batches(self) -> Iterator[Batch]:
         """The slice once, from its first page to its last."""
         with Ahead(self._answers(), lambda answer: answer.weight, AHEAD_PAGES, self._ahead_bytes, self._lane) as ahead:
-            while answers := ahead.take(self._lane.part(TOGETHER_BYTES)):
+            while answers := ahead.take(self._lane.part(TOGETHER_BYTES), self._lane.part(GATHER_BYTES), GATHER_SECONDS):
                 pages = [answer.page for answer in answers if answer.page]
                 self.etag = answers[-1].response.headers.get("etag") if pages else self.etag
                 self.unchanged = not pages
                 self.begun = True
                 batch = self._decoded(pages, [answer.response for answer in answers]) if pages else None
-                # Only now: of pages that cannot be decoded none is handed out, and none is a place to go on from.
-                self._last = answers[-1]
+                # Only now: of pages that cannot be decoded none is handed out, and none is a place to go on from. Nor is an empty
+                # one, which could not be told from what an API may answer to a token that it forgot.
+                self._last = next((one for one in reversed(answers) if one.page and not one.page.empty), self._last)
                 if batch is not None:
                     yield batch
 

@@ -95,7 +95,7 @@ def test_key_in_the_query_is_sent_and_never_seen(caplog: pytest.LogCaptureFixtur
     assert server.asked[1].query == {"page": "2", "api_key": KEY}
     assert answer.url == f"{server.url}/v2/things?page=2"
     seen = caplog.text + str(refused.value) + repr(answer) + "".join(str(vars(record)) for record in caplog.records)
-    assert "HTTP Request" in seen
+    assert "/v2/things: 302" in seen
     assert "***" in str(refused.value)
     assert "s3cr3t" not in seen
 
