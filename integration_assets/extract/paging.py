@@ -55,7 +55,7 @@ class Pager(ABC):
     """The pages of one slice.
 
     compares          : `saw` is to be told each page's own rows, since neighbours are compared.
-    past_a_short_page : the last page was numbered and short, so that the next one need not exist.
+    past_a_short_page : the last page was numbered, and short or the last of all that is counted: the next one need not exist.
     moves             : what the pages say of a list that moved, where one can.
     """
 
@@ -139,7 +139,9 @@ class _Counted(Pager):
         before, total = self._total, self._counted(response, page)
         self._total = total or before  # past its end an API may count 0, or not at all
         uncounted = self._total is None or self._read + fetched >= self._total
-        self.past_a_short_page = isinstance(self._paging, PageNumber) and fetched < self._size and page.counted and uncounted
+        # A full page is the last one where all that the API counts was read; it may say so, or answer 404 to the next number.
+        last = page.counted and uncounted and (fetched < self._size or self._total is not None)
+        self.past_a_short_page = isinstance(self._paging, PageNumber) and last
         if fetched <= shared:
             self._all_read()
             return None
