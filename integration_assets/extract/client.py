@@ -34,6 +34,7 @@ from integration_assets.extract.limits import Limiter, LimitsView, MemoryStore, 
 from integration_assets.extract.message import Request, Response
 from integration_assets.extract.retry import NameLookupError, Retries, ThrottledError, call_with_retries
 from integration_assets.extract.status import EXAMINED, connection_error, excerpt, presentable, status_error, throttled_page
+from integration_assets.extract.trust import trusted
 from integration_assets.extract.usage import Usage
 from integration_assets.extract.wire import bounded, over_within
 from integration_assets.spec.source import Source
@@ -106,6 +107,7 @@ class SourceClient:
             # millisecond a page, which is as much as all the rest of it.
             self._wire = bounded(
                 httpx.HTTPTransport(
+                    verify=trusted(),
                     http2=True,
                     limits=httpx.Limits(max_connections=limits.max_connections, max_keepalive_connections=limits.max_connections),
                     proxy=_proxy(self._base),

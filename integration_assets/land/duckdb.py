@@ -16,7 +16,7 @@ from integration_assets.land import duckdb_merge as sql
 from integration_assets.land.duckdb_history import merge_history, rebuild_history, wrong_histories
 from integration_assets.land.duckdb_session import session
 from integration_assets.land.duckdb_sweep import compare
-from integration_assets.land.duckdb_tables import columns, ensure, first, last_merge, qualified, quote, record
+from integration_assets.land.duckdb_tables import columns, ensure, first, last_merge, qualified, quote, record, shown
 from integration_assets.land.duckdb_verify import fingerprint
 from integration_assets.land.fingerprint import Fingerprint
 from integration_assets.land.merging import Changes, Plan, plan_merge
@@ -145,14 +145,14 @@ def _merge(
 ) -> MergeResult:
     last = last_merge(con, target.source, target.stream)
     reached = last.version if last else None
-    there = columns(con, target)
+    there, view_there = columns(con, target), shown(con, target)
     check_shape(target, there)
     plan = plan_merge(target, lake_table, last, there=bool(there), rebuild=rebuild)
     if plan is None:
         return _result(con, target, reached, reached, 0, Changes(), started)
     rows = sql.stage(con, lake_table.scan(plan.files, plan.schema.names) if plan.files else (), plan.schema)
     with _transaction(con):
-        ensure(con, target)
+        ensure(con, target, there, view_there)
         changes = _apply(con, target, plan)
         result = _result(con, target, reached, plan.version, rows, changes, started)
         record(con, target, result, plan.lake, run_id)

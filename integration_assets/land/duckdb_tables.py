@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import duckdb
@@ -91,23 +91,34 @@ def record(con: duckdb.DuckDBPyConnection, target: Target, result: MergeResult, 
 
 
 def columns(con: duckdb.DuckDBPyConnection, target: Target) -> dict[str, str]:
-    """The table's columns and their DuckDB types, in order; empty if there is no table."""
+    """The table's columns and their DuckDB types, in order; empty if there is no table. As for transactions, see `_columns`."""
     return _columns(con, target.source, target.stream)
 
 
+def shown(con: duckdb.DuckDBPyConnection, target: Target) -> list[str]:
+    """The columns of the view beside the table, in order; none if there is no view. Not within a transaction."""
+    described = view(target)
+    return list(_columns(con, target.source, target.stream + described[0])) if described else []
+
+
 def _columns(con: duckdb.DuckDBPyConnection, schema: str, name: str) -> dict[str, str]:
-    """The same of any table or view of the file."""
-    rows = con.execute(
-        """SELECT column_name, data_type FROM duckdb_columns()
-           WHERE database_name = current_database() AND schema_name = ? AND table_name = ? ORDER BY column_index""",
-        [schema, name],
-    ).fetchall()
-    return dict(rows)
+    """The same of any table or view of the file. DuckDB aborts a transaction in which the name is unknown.
+
+    Asked of `duckdb_columns()` it would cost ten times as much: that reads DuckDB's own hundred views as well.
+    """
+    try:
+        rows = con.execute(f"DESCRIBE {catalog(con)}.{quote(schema)}.{quote(name)}").fetchall()
+    except (duckdb.CatalogException, duckdb.BinderException):  # none there, or a view of columns that someone renamed
+        return {}
+    return {row[0]: row[1] for row in rows}
 
 
-def ensure(con: duckdb.DuckDBPyConnection, target: Target) -> None:
-    """Make the table, or grow it by the contract's new columns. Raises `WarehouseError` when a type changed."""
-    contract, there = _contract_types(con, target.contract_schema), columns(con, target)
+def ensure(con: duckdb.DuckDBPyConnection, target: Target, there: Mapping[str, str], view_there: Sequence[str]) -> None:
+    """Make the table, or grow it by the contract's new columns. Raises `WarehouseError` when a type changed.
+
+    there, view_there : what `columns` and `shown` gave before the transaction began.
+    """
+    contract = _contract_types(con, target.contract_schema)
     span = contract[target.version] if target.version else _MOMENT
     types = _TYPES | {VALID_FROM: span, VALID_TO: span}
     wanted = contract | {column: types[column] for column in own_columns(target)}
@@ -134,7 +145,7 @@ def ensure(con: duckdb.DuckDBPyConnection, target: Target) -> None:
         _comment(con, target, new or wanted)
     if target.disposition == "history":
         _ensure_gone(con, target, span, anew=not there)
-    _view(con, target)
+    _view(con, target, view_there)
 
 
 def _contract_types(con: duckdb.DuckDBPyConnection, schema: pa.Schema) -> dict[str, str]:
@@ -171,13 +182,13 @@ def _ensure_gone(con: duckdb.DuckDBPyConnection, target: Target, span: str, *, a
     con.execute(f"CREATE OR REPLACE TABLE {name} ({listed})" if anew else f"CREATE TABLE IF NOT EXISTS {name} ({listed})")
 
 
-def _view(con: duckdb.DuckDBPyConnection, target: Target) -> None:
+def _view(con: duckdb.DuckDBPyConnection, target: Target, there: Sequence[str]) -> None:
     """Show what is so now in a view, which names its columns and so is made again when there are more."""
     suffix, condition = view(target) or ("", "")
-    shown, name = [name for name in columns(con, target) if name not in COMMENTS], f"{target.stream}{suffix}"
-    if not suffix or list(_columns(con, target.source, name)) == shown:
+    wanted, name = [name for name in columns(con, target) if name not in COMMENTS], f"{target.stream}{suffix}"
+    if not suffix or list(there) == wanted:
         return
-    listed = ", ".join(quote(name) for name in shown)
+    listed = ", ".join(quote(name) for name in wanted)
     # From within the schema, for DuckDB cuts the catalog off a view's tables, and what is left may be ambiguous.
     con.execute(f"USE {catalog(con)}.{quote(target.source)}")
     con.execute(f"CREATE OR REPLACE VIEW {quote(name)} AS SELECT {listed} FROM {quote(target.stream)} WHERE {condition}")
