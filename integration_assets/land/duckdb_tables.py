@@ -104,13 +104,15 @@ def shown(con: duckdb.DuckDBPyConnection, target: Target) -> list[str]:
 def _columns(con: duckdb.DuckDBPyConnection, schema: str, name: str) -> dict[str, str]:
     """The same of any table or view of the file. DuckDB aborts a transaction in which the name is unknown.
 
-    Asked of `duckdb_columns()` it would cost ten times as much: that reads DuckDB's own hundred views as well.
+    Asked of `duckdb_columns()` it would cost ten times as much: that reads DuckDB's own hundred views as well. And DESCRIBE takes
+    `shop.csv`, where there is no such table, for a file of that name.
     """
     try:
-        rows = con.execute(f"DESCRIBE {catalog(con)}.{quote(schema)}.{quote(name)}").fetchall()
+        named = f"{catalog(con)}.{quote(schema)}.{quote(name)}"
+        rows = con.execute("SELECT name, type FROM pragma_table_info(?)", [named]).fetchall()
     except (duckdb.CatalogException, duckdb.BinderException):  # none there, or a view of columns that someone renamed
         return {}
-    return {row[0]: row[1] for row in rows}
+    return dict(rows)
 
 
 def ensure(con: duckdb.DuckDBPyConnection, target: Target, there: Mapping[str, str], view_there: Sequence[str]) -> None:

@@ -230,6 +230,18 @@ def test_the_file_is_free_between_operations(table: LakeTable, warehouse: DuckDB
         assert other.execute("SELECT count(*) FROM shop.orders").fetchone() == (1,)
 
 
+@pytest.mark.parametrize("stream", ["csv", "json", "parquet"])
+def test_a_stream_may_be_called_as_files_are(tmp_path: Path, warehouse: DuckDBWarehouse, stream: str) -> None:
+    """DuckDB takes a name such as `shop.csv` for a file where there is no table of that name yet."""
+    table = Lake(str(tmp_path / "lake")).table("shop", stream)
+    land(table, [row("a", 1)], days(0, 2))
+    target = replace(TARGET, stream=stream)
+    assert warehouse.doubled_keys(target) == 0
+    assert warehouse.merge(target, table, "run").rows_total == 1
+    assert warehouse.merge(target, table, "again").rows_total == 1
+    assert warehouse.query(f'SELECT id FROM shop."{stream}_live"').num_rows == 1
+
+
 KEYLESS = replace(TARGET, key=(), disposition="append", tombstones=False)
 
 
