@@ -242,7 +242,7 @@ class JsonReader:
         if self._shape is None:
             return strict_page(self._plan, records)
         odd = self._misfits.among(records)
-        if 2 * len(odd) > len(records) or len(odd) > MOST_REJECTS:
+        if 10 * len(odd) > 9 * len(records) or len(odd) > MOST_REJECTS:
             return strict_page(self._plan, records)
         fitting = sorted(set(range(len(records))).difference(odd))
         others, differences = strict_page(self._plan, [records[position] for position in odd])
