@@ -98,7 +98,7 @@ def decoder_for(source: Source, stream: Stream, contract: Contract, tenant: str 
 
     empty = isinstance(stream.format, Ndjson)
     if isinstance(stream.format, Json):
-        reader = json_decode.JsonReader(plan, stream.format.records)
+        reader = json_decode.JsonReader(plan, stream.format.records, quote=not contract.personal)
         return _Decoder(plan, reader.open, reader.decode, may_be_empty=empty)
     read = _reader(plan, stream)
     return _Decoder(plan, lambda body, kind: ReadPage(read(body, kind), len(body)), _nothing_waits, may_be_empty=empty)

@@ -21,6 +21,7 @@ import pyarrow.json as pj
 from integration_assets.errors import ResponseError
 from integration_assets.extract.arrow_json import ArrowShape, arrow_shape, page_from_arrow
 from integration_assets.extract.assemble import Chosen, Records, assemble, object_values
+from integration_assets.extract.failing import check_errors
 from integration_assets.extract.misfits import Misfits
 from integration_assets.extract.page import BrokenBodyError, DecodedPage, OpenedPage, ReadPage
 from integration_assets.extract.plan import ABSENT, Plan, show, unknown
@@ -163,9 +164,11 @@ class JsonPage:
 class JsonReader:
     """Reads documents that hold a list of records."""
 
-    def __init__(self, plan: Plan, records: str) -> None:
+    def __init__(self, plan: Plan, records: str, *, quote: bool = True) -> None:
+        """`quote`: whether an error that the API tells of may be shown."""
         self._plan = plan
         self._path = parse_path(records) if records else ()
+        self._quote = quote
         self._shape = arrow_shape(plan)
         self._misfits = Misfits(plan)
 
@@ -218,6 +221,9 @@ class JsonReader:
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise BrokenBodyError(f"the body is not valid JSON: {error}") from None
         start = b"" if listed is ABSENT else bytes(memoryview(listed)[:64]).lstrip()[:1]
+        if self._path:
+            data = envelope.raw(("data",)) is not ABSENT
+            check_errors(envelope.value(("errors",)), self._path, listed=start == b"[", data=data, quote=self._quote)
         if start == b"n":
             return b"[]"
         if start == b"[":
