@@ -36,7 +36,7 @@ from integration_assets.extract.retry import NameLookupError, Retries, Throttled
 from integration_assets.extract.status import EXAMINED, connection_error, excerpt, presentable, status_error, throttled_page
 from integration_assets.extract.trust import trusted
 from integration_assets.extract.usage import Usage
-from integration_assets.extract.wire import bounded, over_within
+from integration_assets.extract.wire import bounded, hang_up, over_within
 from integration_assets.spec.source import Source
 
 __all__ = ["Response", "SourceClient", "Usage"]
@@ -124,7 +124,7 @@ class SourceClient:
     def __exit__(self, *_: object) -> None:
         if self._wire is not None:
             self._limiter.close()
-            self._wire.close()
+            hang_up(self._wire)
             self._wire = None
 
     def get(

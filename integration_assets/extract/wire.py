@@ -47,6 +47,14 @@ def bounded(transport: httpx.HTTPTransport) -> httpx.HTTPTransport:
     return transport
 
 
+def hang_up(transport: httpx.HTTPTransport) -> None:
+    """Close a transport that is `bounded`, for good: threads that are at it still get no connection that nobody would close."""
+    backend = transport._pool._network_backend  # noqa: SLF001 - see above
+    if isinstance(backend, _Backend):
+        backend.closed = True
+    transport.close()
+
+
 def _left(timeout: float | None, late: type[httpcore.TimeoutException]) -> float | None:
     """The timeout, cut at the end of the exchange; raises `late` past it."""
     left = _MINE.end - monotonic()
@@ -64,6 +72,7 @@ def _too_late() -> str:
 class _Backend(httpcore.NetworkBackend):
     def __init__(self) -> None:
         self._inner = httpcore.SyncBackend()
+        self.closed = False
 
     def connect_tcp(
         self,
@@ -74,7 +83,11 @@ class _Backend(httpcore.NetworkBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
         timeout = _left(timeout, httpcore.ConnectTimeout)
-        return _Stream(self._inner.connect_tcp(host, port, timeout, local_address, socket_options))
+        stream = _Stream(self._inner.connect_tcp(host, port, timeout, local_address, socket_options))
+        if self.closed:
+            stream.close()
+            raise httpcore.ConnectError("the run is over")
+        return stream
 
     def sleep(self, seconds: float) -> None:
         self._inner.sleep(seconds)

@@ -18,6 +18,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
 
+import httpx
 import pytest
 import stamina
 
@@ -475,3 +476,15 @@ def test_certificates_that_cannot_be_read_are_said_to_be(tmp_path: Path, monkeyp
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
     with pytest.raises(HumanNeededError, match="SSL_CERT_FILE"), SourceClient(source("https://x.example"), secret):
         pass
+
+
+def test_a_closed_client_makes_no_connection_any_more() -> None:
+    """A thread that is still at it when the run ends gets no new connection: nobody would close it."""
+    with serve(in_turn([OK])) as server:
+        with SourceClient(source(server.url), secret) as client:
+            client.get("/things")
+            wire = client._wire  # what a page that is under way has in its hand
+            assert wire is not None
+        with pytest.raises(httpx.ConnectError, match="over"):
+            wire.handle_request(httpx.Request("GET", f"{server.url}/things"))
+        assert len(server.asked) == 1
