@@ -67,9 +67,9 @@ def _ingest(feed: Feed, job: Job, watch: Watch, checkpointer: Checkpointer) -> R
                 if not job.dry_run:
                     name, contract = feed.source.name, feed.contract.hash
                     feed.quarantine.add(
-                        name, stream.name, rejects, job.slice, job.run_id, contract, job.partition, pulled_at=count.began
+                        name, stream.name, rejects, job.slice, job.run_id, contract, job.partition, pulled_at=count.stamp
                     )
-                    writer.write(stamp(stored, count.began, job.run_id))
+                    writer.write(stamp(stored, count.stamp, job.run_id))
                 count.add(batch, mine, fresh, accepted, rejects, stream)
                 if stream.disposition == "replace":
                     _digest(digest, stored)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import Any
 
@@ -16,6 +16,7 @@ from integration_assets.spec.cursor import CursorValue, Slice
 from integration_assets.spec.records import DELETED, Batch, Reject, note_reasons
 from integration_assets.spec.source import Stream
 
+_NEXT = timedelta(milliseconds=1)
 _COUNTS = ("fetched", "accepted", "rejected", "duplicate", "filtered", "tombstones")
 
 
@@ -47,6 +48,15 @@ class Progress:
     def seconds(self) -> float:
         """Wall time that was spent on the slice, by this run and by the earlier ones that it goes on from."""
         return self.earlier + monotonic() - self.started
+
+    @property
+    def stamp(self) -> datetime:
+        """The time of extraction of the rows: `began`, but later than that of every row that landed before.
+
+        Of two pulls of one version the later one stands, also where a clock that ran ahead gave the time of the first.
+        """
+        latest = self.job.base.latest
+        return self.began if latest is None or latest < self.began else latest + _NEXT
 
     def to_json(self) -> dict[str, Any]:
         """The count, for a run that goes on from it; bytes are in what the client spent."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import random
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from uuid import uuid4
 
 from deltalake import DeltaTable
@@ -14,6 +16,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 from integration_assets.errors import LakeError, ReplanError, RescheduleError, SliceTakenError
 from integration_assets.land.state import ONCE, Entry, LakeState, entries, newer, properties, read_state
 from integration_assets.land.store import Store
+from integration_assets.land.warehouse import EXTRACTED_AT
 from integration_assets.land.writer import DataFile
 from integration_assets.spec.cursor import CursorValue, Slice, finish, watermark
 from integration_assets.spec.receipt import NO_SLICE, SWEPT, Receipt
@@ -95,13 +98,25 @@ def _write(table: DeltaTable, state: LakeState, proposal: Proposal) -> None:
         etag=etag,
         content_hash=content,
     )
-    after = LakeState(None, state.sequence + 1, finished, etag, content, receipt)
+    after = LakeState(None, state.sequence + 1, finished, etag, content, receipt, _latest(state, proposal))
     table.create_write_transaction(
         [file.add() for file in proposal.files],
         mode="append",
         schema=table.schema(),
         commit_properties=properties(after, proposal.ticket, mark, tenant, proposal.once),
     )
+
+
+def _latest(state: LakeState, proposal: Proposal) -> datetime | None:
+    """The greatest time of extraction with that of what is proposed, rounded up to the millisecond.
+
+    Not of full snapshots: of those the one that was committed last counts, whatever its time is.
+    """
+    bounds = [json.loads(file.stats).get("maxValues", {}).get(EXTRACTED_AT) for file in proposal.files]
+    if proposal.content_hash is not None or not any(bounds):
+        return state.latest
+    newest = max(datetime.fromisoformat(bound) for bound in bounds if bound)
+    return newest if state.latest is None else max(newest, state.latest)
 
 
 def landed_once(store: Store, version: int) -> set[str]:

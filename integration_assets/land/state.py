@@ -46,6 +46,7 @@ class LakeState:
     sequence : how many commits of ours there were; 0 for none.
     finished : disjoint finished ranges in ascending order, tenant by tenant.
     receipt  : the newest one, None if there is none or its log entry is gone.
+    latest   : the greatest time of extraction of any row, however wrong the clock was that gave it; None if that is not known.
     """
 
     version: int | None
@@ -54,6 +55,7 @@ class LakeState:
     etag: str | None
     content_hash: str | None
     receipt: Receipt | None
+    latest: datetime | None = None
 
 
 EMPTY = LakeState(None, 0, (), None, None, None)
@@ -128,6 +130,8 @@ def _dump(state: LakeState, ticket: str) -> dict[str, str]:
         "content_hash": state.content_hash,
         "ticket": ticket,
     }
+    if state.latest is not None:
+        body["latest"] = state.latest.isoformat()
     metadata = {META: json.dumps(body, separators=(",", ":"))}
     if state.receipt:
         metadata[META_RECEIPT] = state.receipt.to_json()
@@ -173,7 +177,8 @@ def _parse(version: int, info: dict[str, Any]) -> Entry:
     # A commit cannot know its own number beforehand; a carried receipt has that of its own commit.
     if receipt and not carried:
         receipt = replace(receipt, version=version)
-    state = LakeState(version, body["sequence"], _load_finished(body), body["etag"], body["content_hash"], receipt)
+    latest = datetime.fromisoformat(body["latest"]) if "latest" in body else None
+    state = LakeState(version, body["sequence"], _load_finished(body), body["etag"], body["content_hash"], receipt, latest)
     return Entry(version, state, body["ticket"], carried)
 
 
