@@ -21,7 +21,7 @@ from integration_assets.land.preparing import prepare
 from integration_assets.land.reading import LakeFile
 from integration_assets.land.state import LakeState, carry, entries, read_state
 from integration_assets.land.store import Store, VersionsGoneError
-from integration_assets.land.turns import turn
+from integration_assets.land.turns import alone, turn
 from integration_assets.land.waste import Waste, delete_waste, find_waste, vacuum
 from integration_assets.land.writer import DataFile, Writer
 from integration_assets.spec.cursor import CursorValue, Slice
@@ -278,11 +278,15 @@ class LakeTable:
         return join_files(self._store, target_bytes, fewest)
 
     def tidy(self, many: int | None = None) -> int:
-        """`compact`, once so `many` small files (100 for None) make it worth reading them again; how many were replaced."""
+        """`compact`, once so `many` small files (100 for None) make it worth reading them again; how many were replaced.
+
+        None when another thread of this process is at it.
+        """
         many = MANY_FILES if many is None else many
-        table = self._store.open()
-        small = [] if table is None else [row for row in reading.active(table) if row["size_bytes"] < _SMALL_BYTES]
-        return self.compact(fewest=max(2, many // 10)) if len(small) >= many else 0
+        with alone(f"tidy {self.uri}") as first:
+            table = self._store.open() if first else None
+            small = [] if table is None else [row for row in reading.active(table) if row["size_bytes"] < _SMALL_BYTES]
+            return self.compact(fewest=max(2, many // 10)) if len(small) >= many else 0
 
     def waste(self, before: datetime, wanted: Collection[str] = ()) -> list[Waste]:
         """The files in the table's folder that nothing has needed since `before`, but `wanted`. See `find_waste`."""

@@ -20,7 +20,7 @@ from integration_assets.land.store import DAMAGED, Store, VersionsGoneError
 from integration_assets.spec.cursor import CursorValue, Slice
 from integration_assets.spec.tenants import tenant_value
 
-BATCH_ROWS = 64 * 1024
+BATCH_ROWS = 16 * 1024
 # deltalake's own writer (compaction) cuts a timestamp's bound down to milliseconds, so a maximum may be that much too low.
 _COARSE = timedelta(milliseconds=1)
 

@@ -10,6 +10,7 @@ from weakref import WeakValueDictionary
 _PATIENCE = 60.0
 _guard = Lock()
 _locks: WeakValueDictionary[str, object] = WeakValueDictionary()
+_under_way: set[str] = set()
 
 
 @contextmanager
@@ -25,3 +26,18 @@ def turn(uri: str) -> Iterator[None]:
     finally:
         if held:
             lock.release()  # type: ignore[attr-defined]
+
+
+@contextmanager
+def alone(work: str) -> Iterator[bool]:
+    """Whether no other thread of this process does the same `work` now; who comes second leaves it to the first."""
+    with _guard:
+        first = work not in _under_way
+        if first:
+            _under_way.add(work)
+    try:
+        yield first
+    finally:
+        if first:
+            with _guard:
+                _under_way.discard(work)
