@@ -31,7 +31,7 @@ from integration_assets_tests.shadow.versions import HERE, KEY, START, Versions,
 
 DAY = timedelta(days=1)
 _PAGES = Offset(limit=3, limit_param="limit", param="offset")
-_KEYLESS = {"key": (), "disposition": "append"}
+_KEYLESS = {"key": (), "disposition": "append", "cursor": Cursor(field="updated_at", start_param="since")}
 
 
 @pytest.fixture
