@@ -13,7 +13,7 @@ from itertools import groupby
 from typing import NamedTuple
 from uuid import uuid4
 
-from integration_assets.inbox.store import IGNORED, Inbox, Item
+from integration_assets.inbox.store import AHEAD, IGNORED, Inbox, Item
 from integration_assets.spec.cursor import Slice
 from integration_assets.spec.partitions import Partitions
 from integration_assets.spec.receipt import Receipt
@@ -86,9 +86,9 @@ def settle(inbox: Inbox, source: Source, look: Callable[[str], Seen | None], now
         items = list(some)
         age = now - (items[0].requested_at or now)
         seen = look(batch)
-        if seen is None and age > LOST:
+        if seen is None and abs(age) > LOST:  # marked by a clock that was ahead, it would seem to be new for ever
             total += _release(inbox, {"no run came of the request": items}, now)
-        elif seen is not None and not seen.ended and age > PATIENCE:
+        elif seen is not None and not seen.ended and abs(age) > PATIENCE:
             total += _release(inbox, {f"run of batch {batch} has not ended": items}, now)
         elif seen is None or not seen.ended:
             total += Settled(waiting=len(items))
@@ -130,7 +130,12 @@ def _ahead(source: Source, item: Item, final: datetime) -> bool:
 
 
 def _believed(item: Item, final: datetime) -> Item:
-    """The item, without its time if that is far ahead: no run could reach it, so the time it was received stands for it."""
+    """The item, without its time if that is far ahead: no run could reach it, so the time it was received stands for it.
+
+    Where that is far ahead as well, since the clock was wrong that told it, it counts as received just now.
+    """
+    if item.received_at > final + AHEAD:
+        item = replace(item, received_at=final)
     ahead = item.happened_at is not None and item.happened_at >= final + _SKEW
     return replace(item, happened_at=None) if ahead else item
 

@@ -15,13 +15,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol, Self
 
 from integration_assets.errors import SpecError
 from integration_assets.inbox.event import Event
 
 PENDING, REQUESTED, ACKNOWLEDGED, IGNORED, UNREADABLE = "pending", "requested", "acknowledged", "ignored", "unreadable"
+AHEAD = timedelta(hours=2)
+"""Longer than any item waits: no clock that is right says so of the time to come."""
 _ROWS = 500
 """Rows in one statement: SQLite and Postgres both limit how many values it may have."""
 _COLUMNS = "seq, source, id, stream, type, happened_at, received_at, due_at, attempts, batch, requested_at, trouble"
@@ -126,10 +128,15 @@ class Inbox:
         return [_take(fresh, (event.source, event.id)) for event in events]
 
     def pending(self, source: str, stream: str, received_by: datetime, now: datetime, limit: int) -> list[Item]:
-        """The oldest items of a stream that are due `now` and were received up to `received_by`."""
+        """The oldest items of a stream that are due `now` and were received up to `received_by`.
+
+        What lies further ahead than any wait was written by a clock that was wrong, and is due as well.
+        """
+        ahead = _write(now + AHEAD)
         return self._items(
-            "source = %s AND stream = %s AND state = 'pending' AND received_at <= %s AND due_at <= %s ORDER BY seq LIMIT %s",
-            [source, stream, _write(received_by), _write(now), limit],
+            "source = %s AND stream = %s AND state = 'pending' AND (received_at <= %s OR received_at > %s)"
+            " AND (due_at <= %s OR due_at > %s) ORDER BY seq LIMIT %s",
+            [source, stream, _write(received_by), ahead, _write(now), ahead, limit],
         )
 
     def requested(self, source: str) -> list[Item]:

@@ -254,3 +254,23 @@ def test_a_batch_is_the_mark_of_its_run(inbox: Inbox) -> None:
     settle(inbox, SHOP, marks.append, NOON)  # type: ignore[func-returns-value]
     assert sorted(marks) == sorted(one.batch for one in asked)
     assert len(set(marks)) == 2
+
+
+def test_a_clock_that_was_ahead_holds_no_event_back(inbox: Inbox) -> None:
+    """What was received, requested or put off by it is asked for at once when the clock is right, and settled by that run."""
+    put(inbox, "received", "returns", received=NOON + 365 * DAY)
+    put(inbox, "asked", "countries")
+    assert ask(inbox, NOON + 365 * DAY) == [(("returns", "countries"), None, None, 2)]
+    assert settle(inbox, SHOP, lambda _: None, NOON) == Settled(released=2)
+    assert sum(events for *_, events in ask(inbox, NOON + HOUR)) == 2
+    began = NOON + HOUR + MINUTE
+    good = ended(receipt("returns", began, began), receipt("countries", began, began))
+    assert settle(inbox, SHOP, lambda _: good, NOON + 2 * HOUR) == Settled(acknowledged=2)
+
+
+def test_an_event_that_was_put_off_by_a_clock_that_was_ahead_is_due(inbox: Inbox) -> None:
+    """A run in vain puts it off by the clock of then; by the right one it is due."""
+    put(inbox, "a", "returns")
+    ask(inbox, NOON)
+    assert settle(inbox, SHOP, lambda _: None, NOON + 365 * DAY) == Settled(released=1)
+    assert ask(inbox, NOON + HOUR) == [(("returns",), None, None, 1)]
