@@ -43,23 +43,31 @@ def session(
     try:
         connection = _connect(path, deadline, wait_seconds, on_wait)
         try:
-            # Settings after opening: DuckDB refuses a second connection of the process whose opening settings differ.
-            connection.execute("SET TimeZone = 'UTC'")
-            connection.execute("SET memory_limit = ?", [memory])
-            connection.execute("SET threads = ?", [min(threads, os.cpu_count() or 1)])
-            connection.execute("SET preserve_insertion_order = false")
-            yield connection
-        except (duckdb.InterruptException, RuntimeError) as error:
-            # What DuckDB makes of ctrl-C while it works: whoever waits for an interrupt would not know it for one.
-            if "interrupted" in str(error).lower():
-                raise KeyboardInterrupt from error
-            raise
-        except duckdb.Error as error:
-            raise explain(error, path) from error
+            with explained(connection, path):
+                # Settings after opening: DuckDB refuses a second connection of the process whose opening settings differ.
+                connection.execute("SET TimeZone = 'UTC'")
+                connection.execute("SET memory_limit = ?", [memory])
+                connection.execute("SET threads = ?", [min(threads, os.cpu_count() or 1)])
+                connection.execute("SET preserve_insertion_order = false")
+                yield connection
         finally:
             connection.close()
     finally:
         lock.release()
+
+
+@contextmanager
+def explained(connection: duckdb.DuckDBPyConnection, path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection to the file that is open already. Raises `WarehouseError` for what DuckDB refuses inside."""
+    try:
+        yield connection
+    except (duckdb.InterruptException, RuntimeError) as error:
+        # What DuckDB makes of ctrl-C while it works: whoever waits for an interrupt would not know it for one.
+        if "interrupted" in str(error).lower():
+            raise KeyboardInterrupt from error
+        raise
+    except duckdb.Error as error:
+        raise explain(error, path) from error
 
 
 def explain(error: duckdb.Error, path: Path) -> WarehouseError:

@@ -170,6 +170,9 @@ class Warehouse(Protocol):
     def check(self) -> None:
         """Prove that the warehouse can be written."""
 
+    def held(self) -> AbstractContextManager[None]:
+        """Several calls of this thread one after the other, with nobody in between where only one can be in at a time."""
+
     def merge(self, target: Target, lake_table: LakeTable, run_id: str) -> MergeResult:
         """Bring the table up to the lake's newest version, and record that version, in one transaction. Repeatable."""
 

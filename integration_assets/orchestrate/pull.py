@@ -168,8 +168,9 @@ class Step:
         contract = check_stream(self.source, self.stream)
         aim = Target.of(self.source, self.stream, contract)
         try:
-            result = stores.warehouse.merge(aim, stores.table(self.source, self.stream), self.context.run.run_id)
-            results = list(checks.table_checks(self.context, self.source, self.stream, stores, whole=False))
+            with stores.warehouse.held():
+                result = stores.warehouse.merge(aim, stores.table(self.source, self.stream), self.context.run.run_id)
+                results = list(checks.table_checks(self.context, self.source, self.stream, stores, whole=False))
         except IntegrationError as error:
             raise error.at(self.source.name, self.stream.name) from None
         metadata = merge_metadata(self.source, self.stream, contract, self.stores.settings().warehouse_uri, result)

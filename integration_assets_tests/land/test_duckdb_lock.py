@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from integration_assets.errors import RescheduleError, WarehouseBusyError
+from integration_assets.errors import RescheduleError, WarehouseBusyError, WarehouseError
 from integration_assets.land.duckdb import DuckDBWarehouse
 from integration_assets.land.duckdb_session import session
 from integration_assets.land.lake import Lake
@@ -167,3 +167,22 @@ def test_an_interrupt_while_duckdb_works_is_an_interrupt(tmp_path: Path) -> None
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
     warehouse.check()
+
+
+def test_several_calls_hold_the_file_together(tmp_path: Path) -> None:
+    """What a thread does while it holds the warehouse nobody interrupts; an error inside is ours, and ends the hold."""
+    path = tmp_path / "warehouse.duckdb"
+    table = Lake(str(tmp_path / "lake")).table("shop", "orders")
+    land(table, [row("a", 1)], days(0, 2))
+    mine, other = DuckDBWarehouse(str(path)), DuckDBWarehouse(str(path), wait_seconds=0)
+    with ThreadPoolExecutor(1) as elsewhere:
+        with mine.held():
+            reached = mine.merge(TARGET, table, "run").lake_version_after
+            with mine.held():
+                assert mine.version("shop", "orders") == reached
+            with pytest.raises(WarehouseBusyError, match="another thread"):
+                elsewhere.submit(other.version, "shop", "orders").result(60)
+            assert mine.fingerprint(TARGET).rows == 1
+        with pytest.raises(WarehouseError, match="refused"), mine.held():
+            mine.query("SELECT nothing FROM nowhere")
+        assert elsewhere.submit(other.version, "shop", "orders").result(60) == reached
