@@ -133,7 +133,13 @@ def _key(plan: Plan, arrays: dict[str, list[Any] | pa.Array], position: int) -> 
 
 def object_values(objects: Sequence[Any]) -> Callable[[Path], list[Any]]:
     """Look a path up in each of several JSON objects."""
-    return lambda path: [look_up(item, path) for item in objects]
+
+    def values(path: Path) -> list[Any]:
+        if len(path) == 1 and all(isinstance(item, dict) for item in objects):
+            return [item.get(path[0], ABSENT) for item in objects]  # as most are, and in a fifth of the time
+        return [look_up(item, path) for item in objects]
+
+    return values
 
 
 class Chosen(Sequence[bytes]):

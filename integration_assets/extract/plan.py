@@ -122,10 +122,10 @@ def unknown(value: Any, shape: Shape, path: str, found: set[str]) -> None:  # no
         return
     if isinstance(value, dict):
         for name, below in value.items():
-            if below is None or name == TEXT:
+            known = shape.fields.get(name)
+            if below is None or name == TEXT or (known is not None and not (known.fields or known.item)):
                 continue
             here = f"{path}.{name}" if path else name
-            known = shape.fields.get(name)
             if known is None:
                 found.add(here)
             else:
