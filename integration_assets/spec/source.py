@@ -148,12 +148,20 @@ class Stream(Spec):
             )
         # Files have names by which each lands once.
         if self.cursor and self.disposition == "append" and not self.key and not self.files:
-            if self.cursor.kind == "integer":
-                what = "a sync reads the highest number again, and a record without a key would land once more each time"
-                raise self._wrong("cursor.kind", what, "Name the key, which may be the cursor's column.")
-            if self.cursor.lookback:
-                what = "a lookback reads records again, and those without a key would land once more each time"
-                raise self._wrong("cursor.lookback", what, "Name the key, or use a safety_lag instead of the lookback.")
+            self._check_keyless(self.cursor)
+
+    def _check_keyless(self, cursor: Cursor) -> None:
+        """Rows without a key must not be read again by themselves."""
+        again = "and records without a key would land once more each time"
+        if cursor.kind == "integer":
+            what = f"a sync reads the highest number again, {again}"
+            raise self._wrong("cursor.kind", what, "Name the key, which may be the cursor's column.")
+        if cursor.lookback:
+            what = f"a lookback reads records again, {again}"
+            raise self._wrong("cursor.lookback", what, "Name the key, or use a safety_lag instead of the lookback.")
+        if self.parent:
+            what = f"children are asked for again when their parent changes, {again}"
+            raise self._wrong("key", what, "Name the key, with the parent's.")
 
     def _check_columns(self, contract: InlineContract) -> None:
         """What the spec says of its own columns; those of an imported contract are checked when it is imported."""

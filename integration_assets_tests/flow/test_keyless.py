@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from integration_assets.errors import SpecError
-from integration_assets.spec import Cursor, Slice, Stream
+from integration_assets.spec import Cursor, Parent, Slice, Stream
 from integration_assets.sync import sync
 from integration_assets_tests.flow.days import DAY, START, Days
 
@@ -39,6 +39,20 @@ def test_what_every_sync_would_read_again_needs_a_key(cursor: Cursor) -> None:
     """A lookback and the highest number of an integer cursor are read by each sync: their rows would double each night."""
     with pytest.raises(SpecError, match=r"without a key would land once more"):
         Stream(name="readings", path="/", contract="nowhere:Model", disposition="append", cursor=cursor)
+
+
+def test_children_need_a_key() -> None:
+    """They are pulled again whenever their parent changes."""
+    parent = Parent(stream="orders", keys={"order": "id"}, columns={"order": "id", "at": "at"})
+    with pytest.raises(SpecError, match="without a key would land once more"):
+        Stream(
+            name="lines",
+            path="/{order}/lines",
+            contract="nowhere:Model",
+            disposition="append",
+            cursor=Cursor(field="at"),
+            parent=parent,
+        )
 
 
 def test_two_syncs_at_once_land_each_row_once(days: Days) -> None:
