@@ -14,7 +14,6 @@ is exact too: a key whose newest version is older than `since` has no row on eit
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,6 +23,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from integration_assets.land.scratch import scratch
 from integration_assets.land.warehouse import DELETED, EXTRACTED_AT, Target
 from integration_assets.spec.cursor import CursorValue, Slice
 
@@ -98,8 +98,7 @@ def lake_fingerprint(target: Target, lake_table: LakeTable, since: CursorValue |
     if target.disposition == "append" and not target.key:
         rows = lake_table.count()
         return Fingerprint(rows, rows, None)
-    with tempfile.TemporaryDirectory() as folder, duckdb.connect(config={"memory_limit": _MEMORY}) as con:
-        con.execute("SET temp_directory = ?", [folder])
+    with scratch(_MEMORY) as con:
         _load(con, target, _wanted(target, lake_table, since))
         count, gone, digest = con.execute(
             f"SELECT count(*), count(*) FILTER (WHERE {GONE}), bit_xor({duckdb_hash(target)}) FROM ({_must_be(target)})"

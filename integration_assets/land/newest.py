@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
-from tempfile import TemporaryDirectory
 
 import duckdb
 import numpy as np
@@ -14,6 +13,7 @@ import pyarrow.compute as pc
 from integration_assets.errors import LakeError
 from integration_assets.land.duckdb_tables import quote
 from integration_assets.land.lake import LakeTable
+from integration_assets.land.scratch import scratch
 from integration_assets.spec.cursor import Slice
 from integration_assets.spec.records import DELETED
 
@@ -43,11 +43,8 @@ def newest(
             raise LakeError(f"the table at {table.uri} has no column {name!r} yet", remedy="Sync that stream again first.")
     # What is newer than the slice is read as well: it says which versions in the slice are not the newest.
     rows = table.known(read, cursor, replace(slice_, end=None))
-    with TemporaryDirectory(prefix="integration-newest-") as folder, duckdb.connect(":memory:") as con:
-        con.execute("SET TimeZone = 'UTC'")
-        con.execute(f"SET memory_limit = '{_MEMORY}'")
+    with scratch(_MEMORY) as con:
         con.execute("SET threads = 2")
-        con.execute("SET temp_directory = ?", [folder])
         _stage(con, rows, pa.schema([schema.field(name) for name in read]))
         found = con.sql(_chosen(kept, identity, cursor, version, slice_, schema)).to_arrow_reader(ROWS)
         for batch in found:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from integration_assets.land.scratch import scratch
 from integration_assets.land.warehouse import DELETED, EXTRACTED_AT, RUN_ID, SWEPT_AT, Target
 
 if TYPE_CHECKING:
@@ -104,9 +104,7 @@ def revivals(
         return
     files = lake_table.snapshot_files()
     names = [name for name in schema.names if name not in {DELETED, EXTRACTED_AT, RUN_ID, SWEPT_AT}]
-    with tempfile.TemporaryDirectory() as folder, duckdb.connect(config={"memory_limit": _MEMORY}) as con:
-        con.execute("SET temp_directory = ?", [folder])
-        con.execute("SET TimeZone = 'UTC'")
+    with scratch(_MEMORY) as con:
         if not _load(con, lake_table, files, target, wanted):
             return
         for (number,) in con.execute(f"SELECT DISTINCT {_FILE} FROM _last ORDER BY 1").fetchall():
