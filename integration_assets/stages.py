@@ -24,7 +24,7 @@ pa.set_memory_pool(pa.system_memory_pool())
 
 BATCH_ROWS = 20_000
 """Rows that go through gate and writer at once: pandera's fixed cost is spread, memory stays bounded (law 4)."""
-BATCH_BYTES = 32 * 2**20
+BATCH_BYTES = 16 * 2**20
 """Or so many bytes of rows, when records are large."""
 
 

@@ -22,9 +22,9 @@ from integration_assets.land.store import Store
 from integration_assets.spec.records import TENANT
 
 ROW_GROUP_ROWS = 64 * 1024
-ROW_GROUP_BYTES = 32 * 2**20
+ROW_GROUP_BYTES = 16 * 2**20
 FILE_BYTES = 256 * 2**20
-_SAMPLE = 10_000
+_SAMPLE, _SAMPLE_BYTES = 10_000, 4 * 2**20
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class DataFile:
 class Writer:
     """A context that writes Parquet files of one schema; leaving it without a commit deletes them.
 
-    Memory holds at most one row group: 64 Ki rows or 32 MiB. The commit must happen inside the context.
+    Memory holds at most one row group: 64 Ki rows or 16 MiB. The commit must happen inside the context.
 
     share : how many writers work at once in this process; a row group is so many times smaller, in bytes.
     """
@@ -202,7 +202,8 @@ class Writer:
 
 def _repetitive(table: pa.Table) -> list[str]:
     """Text columns worth a dictionary; for the others it costs a quarter of the writing time and saves nothing."""
-    sample = table.slice(0, _SAMPLE)
+    rows = _SAMPLE_BYTES * table.num_rows // max(1, table.nbytes)  # where texts are long, so few that they are no burden
+    sample = table.slice(0, max(1, min(_SAMPLE, rows)))
     texts = [field.name for field in table.schema if pa.types.is_string(field.type)]
     return [name for name in texts if pc.count_distinct(sample.column(name)).as_py() * 4 <= sample.num_rows]
 
