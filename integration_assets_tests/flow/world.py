@@ -102,7 +102,8 @@ class World:
             {column.name: _typed(_at(record, column.path), column.type) for column in columns}
             for record in self.upstream.truth(stream)
         ]
-        return sorted(rows, key=lambda row: str(row[self.source.stream(stream).key[0]]))
+        key = self.source.stream(stream).key[0]
+        return sorted(rows, key=lambda row: str(row[key]))
 
 
 def _at(record: Any, path: Sequence[str | int]) -> Any:  # noqa: ANN401 - JSON
