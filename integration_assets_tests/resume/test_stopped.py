@@ -79,8 +79,8 @@ def test_no_page_is_passed_over_that_could_not_be_decoded(tmp_path: Path, monkey
         monkeypatch.undo()
 
         mended(upstream)
-        pull.run()
-        assert upstream.asked[0] < 3
+        # Not by what was asked: a page that the first run had still asked for ahead may come in last.
+        assert pull.run()[0].resumed_pages <= 3
         assert (pull.rows(), pull.landed()) == (upstream.truth(), PAGES * 4)
 
 
