@@ -27,10 +27,18 @@ from integration_assets.feed import Feed, Job
 from integration_assets.ingest import ingest
 from integration_assets.spec.receipt import Receipt
 from integration_assets.sync import merge, sync
+from integration_assets_tests.flow.conftest import START
 from integration_assets_tests.flow.world import World
 
 FLIGHTS = "/v1/flights"
-DAY = "2013-01-03"
+DAY = "2013-01-01"
+
+
+@pytest.fixture
+def world(world: World) -> World:
+    """The world after its first day, of a thousand flights."""
+    world.upstream.set_clock("2013-01-02T00:00:00Z")
+    return world
 
 
 def fails(world: World, kind: type[IntegrationError], stream: str = "flights", **environ: str) -> IntegrationError:
@@ -101,6 +109,7 @@ def test_an_answer_that_is_not_the_described_one_is_refused(world: World, fault:
 )
 def test_passing_faults_are_retried_and_lose_nothing(world: World, fault: dict[str, object]) -> None:
     """Errors, throttling, resets, cut and slow bodies on a third of the requests still end in the truth."""
+    world.upstream.set_clock(START)
     world.upstream.faults([{"path": FLIGHTS, **fault}])
     receipts = world.pull("flights")
     assert sum(world.upstream.fired()) > 0
@@ -110,6 +119,7 @@ def test_passing_faults_are_retried_and_lose_nothing(world: World, fault: dict[s
 
 def test_an_outage_ends_the_run_and_the_next_goes_on(world: World) -> None:
     """An API that stays down is given up after the allowed tries; what was committed before stays."""
+    world.upstream.set_clock(START)
     world.upstream.faults([{"path": FLIGHTS, "kind": "status", "after": 4}])
     with pytest.raises(UpstreamUnavailableError, match="503"):
         world.pull("flights")
