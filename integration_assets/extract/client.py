@@ -98,9 +98,9 @@ class SourceClient:
                 "Accept-Encoding": "gzip",
                 "Connection": "keep-alive",
                 "User-Agent": f"integration_assets/{__version__}",
-                **self.source.headers,
             }
         )
+        self._headers.update(self.source.headers)
         limits = self.source.limits
         try:
             # The transport and not a client on it: that would log URLs, keep cookies and follow redirects, at a third of a
@@ -108,7 +108,9 @@ class SourceClient:
             self._wire = bounded(
                 httpx.HTTPTransport(
                     verify=trusted(),
-                    http2=True,
+                    # httpcore's HTTP/2 waits for ever where a server allows fewer streams than are under way, and lets errors of
+                    # another library out of a body. A few connections of HTTP/1.1 are as quick.
+                    http2=False,
                     limits=httpx.Limits(max_connections=limits.max_connections, max_keepalive_connections=limits.max_connections),
                     proxy=_proxy(self._base),
                 )
@@ -163,7 +165,13 @@ class SourceClient:
         Each call has an `Idempotency-Key` of its own, the same at each of its retries: an API that knows it does a thing once.
         """
         own = {"Content-Type": "application/json", "Idempotency-Key": str(uuid4()), **(headers or {})}
-        return self._ask("POST", url, params, own, stream, page_token=page_token, content=msgspec.json.encode(body))
+        try:
+            content = msgspec.json.encode(body)
+        except UnicodeEncodeError as error:
+            raise ResponseError(
+                f"what would be posted is no text: {error}", source=self.source.name, stream=stream, remedy="Ask the API's owner."
+            ) from None
+        return self._ask("POST", url, params, own, stream, page_token=page_token, content=content)
 
     def look(
         self,
@@ -280,7 +288,10 @@ class SourceClient:
             whole = self._parsed(url)
             self._endpoint = url, whole  # of a stream's pages most have one: httpx takes a third of a millisecond to parse it
         if params:
-            extra = str(httpx.QueryParams(dict(params))).encode()
+            try:
+                extra = str(httpx.QueryParams(dict(params))).encode()
+            except UnicodeEncodeError as error:  # half a character, which JSON may spell
+                raise self._bad_url(error) from None
             whole = whole.copy_with(query=b"&".join(part for part in (whole.query, extra) if part))
         return self.credential.clean(whole)
 
@@ -374,14 +385,16 @@ class SourceClient:
             raise connection_error(error, request.method, request.url, self.credential) from None
         self.usage.add(bytes_=len(body), seconds=monotonic() - started)
         self._limiter.heard(response.headers)
-        _LOG.debug("%s %s: %s, %s bytes", request.method, request.url.path, response.status_code, len(body))
+        if _LOG.isEnabledFor(logging.DEBUG):  # a link may have the credential in its path
+            asked = self.credential.redact(request.asked)
+            _LOG.debug("%s: %s, %s bytes", asked, response.status_code, len(body))
         return Response(response.status_code, response.headers, body, str(request.url))
 
     def _with_credential(self, request: Request, timeout: httpx.Timeout) -> httpx.Request:
         """What is sent: the one place where the credential is added. Raises `CrossHostError` before anything goes elsewhere."""
         same_origin(self._home, request.url)
         headers = self._headers.copy()
-        headers.update(request.headers)
+        headers.update(httpx.Headers(request.headers, encoding="utf-8"))  # an ETag that goes back may be no ASCII
         headers.update(dict(self.credential.headers))
         url = self.credential.attach(request.url)
         extensions = {"timeout": timeout.as_dict()}

@@ -70,12 +70,11 @@ CASES = (
         limits=QUICK,
     ),
     Case(
-        "TLS that speaks another protocol than it agreed to",
+        "TLS that would rather speak HTTP/2",
         sends(WELL),
-        Fails("UpstreamUnavailableError", (), 4),
+        ALL,
         tls="good",
-        protocols=("h2",),
-        limits=QUICK,
+        protocols=("h2", "http/1.1"),
     ),
     Case(
         "TLS cut off before the body's length",

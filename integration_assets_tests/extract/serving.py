@@ -76,7 +76,7 @@ def serve(script: Script) -> Iterator[Serving]:
         def do_GET(self) -> None:
             split = urlsplit(self.path)
             query = {name: values[-1] for name, values in parse_qs(split.query, keep_blank_values=True).items()}
-            headers = {name.lower(): value for name, value in self.headers.items()}
+            headers = {name.lower(): ", ".join(self.headers.get_all(name, ())) for name in self.headers}
             body = self.rfile.read(int(headers.get("content-length", 0)))
             seen = Asked(self.command, split.path, query, headers, self.path, body)
             asked.append(seen)

@@ -101,11 +101,33 @@ def test_key_in_the_query_is_sent_and_never_seen(caplog: pytest.LogCaptureFixtur
     assert "s3cr3t" not in seen
 
 
+def test_a_header_of_the_source_takes_the_default_s_place() -> None:
+    """However its name is spelled: an API that is sent two versions to accept may take either."""
+    with serve(in_turn([OK])) as server:
+        own = {"accept": "application/vnd.shop.v2+json", "user-agent": "ours"}
+        with SourceClient(source(server.url, headers=own), secret) as client:
+            client.get("/things", headers={"If-None-Match": '"größe"'})  # as an API may tag its answer
+    sent = server.asked[0].headers
+    assert (sent["accept"], sent["user-agent"]) == ("application/vnd.shop.v2+json", "ours")
+    assert sent["if-none-match"].encode("latin-1").decode() == '"größe"'
+
+
+def test_what_cannot_be_sent_is_an_error_of_ours() -> None:
+    """Half a character, which JSON may spell in a page token, is no traceback."""
+    with serve(in_turn([OK])) as server, SourceClient(source(server.url), secret) as client:
+        with pytest.raises(ResponseError, match="no URL"):
+            client.get("/things", {"token": "\ud800"})
+        with pytest.raises(ResponseError, match="no text"):
+            client.post("/things", {"token": "\ud800"})
+    assert server.asked == []
+
+
 def test_bearer_stays_out_of_debug_logs(caplog: pytest.LogCaptureFixture) -> None:
-    """Debug logging of the HTTP libraries does not spell out the header with the token."""
+    """Debug logging does not spell out the header with the token, nor the token in a path, as in a link of an API."""
     caplog.set_level(logging.DEBUG)
     with serve(in_turn([OK])) as server, SourceClient(source(server.url, auth=Bearer(secret="KEY")), secret) as client:
-        client.get("/things")
+        client.get(f"/things/of/{KEY}")
+    assert "GET /things/of/***: 200" in caplog.text
     assert "s3cr3t" not in caplog.text
 
 
