@@ -250,6 +250,8 @@ class SourceClient:
         except IntegrationError as error:
             presentable(error, self.credential).at(self.source.name, stream)
             raise
+        except (httpx.InvalidURL, UnicodeEncodeError) as error:  # a page token of 64 KiB, or with half a character
+            raise self._bad_url(error).at(self.source.name, stream) from None
 
     def _try(self, request: Request, retries: Retries) -> Response:
         """One try; all runs are told what came of it."""
@@ -288,10 +290,7 @@ class SourceClient:
             whole = self._parsed(url)
             self._endpoint = url, whole  # of a stream's pages most have one: httpx takes a third of a millisecond to parse it
         if params:
-            try:
-                extra = str(httpx.QueryParams(dict(params))).encode()
-            except UnicodeEncodeError as error:  # half a character, which JSON may spell
-                raise self._bad_url(error) from None
+            extra = str(httpx.QueryParams(dict(params))).encode()
             whole = whole.copy_with(query=b"&".join(part for part in (whole.query, extra) if part))
         return self.credential.clean(whole)
 

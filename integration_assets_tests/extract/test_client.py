@@ -113,10 +113,11 @@ def test_a_header_of_the_source_takes_the_default_s_place() -> None:
 
 
 def test_what_cannot_be_sent_is_an_error_of_ours() -> None:
-    """Half a character, which JSON may spell in a page token, is no traceback."""
+    """Half a character, which JSON may spell in a page token, or a token without end is no traceback."""
     with serve(in_turn([OK])) as server, SourceClient(source(server.url), secret) as client:
-        with pytest.raises(ResponseError, match="no URL"):
-            client.get("/things", {"token": "\ud800"})
+        for token in ("\ud800", "x" * 2**17):
+            with pytest.raises(ResponseError, match="no URL"):
+                client.get("/things", {"token": token})
         with pytest.raises(ResponseError, match="no text"):
             client.post("/things", {"token": "\ud800"})
     assert server.asked == []
