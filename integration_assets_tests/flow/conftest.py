@@ -10,6 +10,8 @@ from integration_assets_tests.flow.world import World
 
 START = "2013-01-04T00:00:00Z"
 """The sandbox's clock: what is there is pulled whole by most tests of the folder, so a few days are enough."""
+EARLY = "2013-01-01T12:00:00Z"
+"""A clock for tests in which a stream is pulled several times: twenty hours later two flights are withdrawn."""
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ from integration_assets.spec.contract import check_stream
 from integration_assets.stores import Stores
 from integration_assets_tests.bigquery.fixtures import bigquery_emulator, gcs_for_bigquery
 from integration_assets_tests.bigquery.process import PROJECT, BigQueryEmulator
+from integration_assets_tests.flow.conftest import EARLY
 from integration_assets_tests.flow.world import World
 from integration_assets_tests.gcs.process import GcsEmulator
 
@@ -27,6 +28,7 @@ def cloud(
         monkeypatch.setenv(name, value)
     bucket = f"flow-{world.folder.name.replace('_', '-').rstrip('-')}"[:60].lower()
     gcs_for_bigquery.create_bucket(bucket, "US")
+    world.upstream.set_clock(EARLY)
     prefix = bucket.replace("-", "_") + "_"
     addresses = {
         "INTEGRATION_LAKE_URI": f"gs://{bucket}/lake",
@@ -48,6 +50,7 @@ def test_bigquery_equals_the_truth(cloud: World, stream: str) -> None:
     cloud.pull(stream)
     cloud.pull(stream)
     assert cloud.rows(stream) == cloud.truth(stream)
+    assert stream != "flights" or len(cloud.upstream.truth(stream, deleted=True)) > len(cloud.truth(stream))
 
 
 def test_a_bucket_in_another_place_costs_no_request(cloud: World, gcs_for_bigquery: GcsEmulator) -> None:
