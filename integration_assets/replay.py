@@ -109,9 +109,19 @@ def edit(feed: Feed, run_id: str, entry: Entry, payload: bytes, reason: str, act
     new = feed.client.redact(payload).strip()
     if new == old:
         raise SpecError("the record is as it was", source=source.name, stream=stream.name, remedy="Change it, or replay it.")
-    name = identity(source.name, stream.name, new, entry.slice.tenant)
+    edits = [event for event in entry.history if event.kind == "edited"]
+    if edits and not stream.key:
+        raise SpecError(
+            f"the record {entry.identity[:12]} landed as it was edited, and has no key by which another edit would replace it",
+            source=source.name,
+            stream=stream.name,
+            field="key",
+            remedy="Correct it where the table is read.",
+        )
+    # Which edit it is, so that one that goes back to an earlier text lands as well, and one that is repeated does not.
+    name = identity(source.name, stream.name, new, entry.slice.tenant, f"{entry.identity} {len(edits)}")
     landed = land(feed, run_id, [Stored(name, new, _seen_at(entry))], entry.slice.tenant)
-    before = next((event.new_hash for event in reversed(entry.history) if event.kind == "edited"), None)
+    before = edits[-1].new_hash if edits else None
     action = Action(
         identity=entry.identity,
         kind="edit rejected" if landed.rejected else "edited",

@@ -40,6 +40,29 @@ def test_an_edit_lands_and_is_audited(dead: Dead) -> None:
     assert dead.states() == {"open": 1, "edited": 1}  # the API still sends what it sent, and that was judged
 
 
+def test_an_edit_may_be_taken_back(dead: Dead) -> None:
+    """The last edit stands, also one that has an earlier one's text; each has its line in the log."""
+    with dead.mini.feed(dead.stream) as (feed, stores):
+        for value in (22, 23, 22):
+            edit(feed, "edit", dead.entries()[0], MENDED.replace(b"22", b"%d" % value), "as the shop says", "ada")
+            merge(feed, stores, "edit")
+            assert dead.mini.rows()[1] == (2, value)
+    assert [event.kind for event in dead.entries()[0].history] == ["rejected", *["edited"] * 3]
+
+
+def test_without_a_key_a_record_is_edited_once(dead: Dead) -> None:
+    """A second edit would land a second row beside the first."""
+    stream = dead.mini.stream(name="log", disposition="append", key=(), cursor=None, tombstone=None)
+    dead.mini.pull(stream)
+    with dead.mini.feed(stream) as (feed, _):
+        one = feed.quarantine.entries("mini", "log")[0]
+        edit(feed, "edit", one, MENDED, "as the shop says", "ada")
+        (one,) = (entry for entry in feed.quarantine.entries("mini", "log") if entry.state == "edited")
+        with pytest.raises(SpecError, match="no key"):
+            edit(feed, "edit", one, MENDED.replace(b"22", b"23"), "as the shop says", "ada")
+        assert feed.table.count() == 4
+
+
 def test_an_edit_that_does_not_hold_lands_nothing(dead: Dead) -> None:
     """The entry stays open, and the try is in the log with its reasons."""
     two, _ = dead.entries()
