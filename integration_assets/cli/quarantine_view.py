@@ -46,7 +46,8 @@ def print_raw(source: Source, stream: Stream, settings: Settings, identity: str)
     quarantine = Stores.from_settings(settings).quarantine
     (entry,) = quarantine.entries(source.name, stream.name, Where((identity,)))
     payload = quarantine.payloads(source.name, stream.name, [entry.identity])[entry.identity]
-    sys.stdout.write(payload.decode(errors="surrogateescape") + "\n")
+    sys.stdout.flush()
+    sys.stdout.buffer.write(payload + b"\n")  # as bytes: what is no UTF-8 is here often for that
 
 
 def print_entry(

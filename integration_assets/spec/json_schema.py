@@ -172,7 +172,8 @@ def _column_changes(name: str, old: Schema, new: Schema) -> list[Change]:
     for word in (*_LOWER, *_UPPER):
         low, high = old.get(word), new.get(word)
         if low != high:
-            tighter = high is not None and (low is None or (high > low if word in _LOWER else high < low))
+            other = isinstance(low, str) != isinstance(high, str)  # of a column that was retyped
+            tighter = high is not None and (low is None or other or (high > low if word in _LOWER else high < low))
             found.append(Change(f"{name}: {word} was {low} and is {high}", narrows=tighter))
     found += [
         Change(f"{name}: {word} changed", narrows=new.get(word) is not None)

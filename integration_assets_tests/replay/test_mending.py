@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
@@ -10,11 +11,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from integration_assets.cli.quarantine_view import print_entries, print_entry
+from integration_assets.cli.quarantine_view import print_entries, print_entry, print_raw
 from integration_assets.errors import SpecError
 from integration_assets.land.entries import where
 from integration_assets.replay import discard, edit, refetch
 from integration_assets.settings import Settings
+from integration_assets.spec.cursor import Slice
+from integration_assets.spec.records import Reject
 from integration_assets.sync import merge
 from integration_assets_tests.flow.mini import KEY, Mini
 from integration_assets_tests.replay.dead import HERE, Dead, item
@@ -134,6 +137,19 @@ def people(tmp_path: Path) -> Iterator[Mini]:
         mini.records = [item(1, 1, **known), item(2, -2, **known), item(3, "three", **known)]
         mini.pull(mini.stream(contract=f"{HERE}:Person"))
         yield mini
+
+
+def test_a_record_that_is_no_text_is_shown_byte_by_byte(dead: Dead, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    """As it came, to be edited: what is no UTF-8 is in quarantine for just that."""
+    payload = b'{"id": 6, "value": "\xff"}'
+    with dead.mini.feed(dead.stream) as (feed, stores):
+        reject = Reject(payload, ("record: not valid JSON",))
+        feed.quarantine.add("mini", "items", [reject], Slice(0, 9), "run", feed.contract.hash)
+        one = next(entry for entry in dead.entries() if entry.key is None)
+        settings = Settings.from_environ({"INTEGRATION_LAKE_URI": stores.lake.uri})
+        print_raw(feed.source, feed.stream, settings, one.identity)
+        sys.stdout.flush()
+    assert capfdbinary.readouterr().out == payload + b"\n"
 
 
 def test_what_is_shown_has_no_personal_value(people: Mini) -> None:

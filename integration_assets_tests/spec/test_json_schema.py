@@ -116,6 +116,16 @@ def test_narrowing_asks_for_the_next_major_version(flights: dict[str, Any], chan
     assert next_version("1.4", found) == "2.0"
 
 
+def test_bounds_of_another_type_narrow(flights: dict[str, Any]) -> None:
+    """A number that became a text has bounds that cannot be told to be wider: that is said, and is no traceback."""
+    after = copy.deepcopy(flights)
+    retyped(after)
+    after["properties"]["air_time_min"]["maximum"] = "Z"
+    before = copy.deepcopy(flights)
+    before["properties"]["air_time_min"]["maximum"] = 5000
+    assert [one.narrows for one in changes(before, after)] == [True, True]
+
+
 @pytest.mark.parametrize("change", [new_nullable, more_values, looser])
 def test_adding_is_the_next_minor_version(flights: dict[str, Any], change: Callable[[dict[str, Any]], None]) -> None:
     """What every reader survives is."""
