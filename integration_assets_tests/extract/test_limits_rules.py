@@ -296,6 +296,12 @@ def test_a_state_survives_its_store_and_later_versions() -> None:
         ({"ratelimit": "limit=100, remaining=50, reset=5"}, Budget(50, 5, 100)),
         ({"ratelimit": '"minute";r=50;t=30, "day";r=4;t=6000', "ratelimit-policy": '"minute";q=100;w=60'}, Budget(4, 6000)),
         ({"x-rate-limit-remaining": "1", "x-rate-limit-reset": "2.5"}, Budget(1, 2.5)),
+        (
+            {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "2026-03-01T12:00Z", "date": "Sun, 01 Mar 2026 11:59:30 GMT"},
+            Budget(0, 30),
+        ),
+        ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "1970-01-01"}, Budget(0, 0)),
+        ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "500ms"}, None),
         ({"x-ratelimit-remaining": "7"}, None),
         ({"x-ratelimit-remaining": "many", "x-ratelimit-reset": "soon"}, None),
         ({"x-ratelimit-remaining": "-1", "x-ratelimit-reset": "9" * 400}, None),

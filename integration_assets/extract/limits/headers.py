@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 _EPOCH = 1_000_000_000.0
@@ -16,7 +16,7 @@ _PLACES = (
     ("x-ratelimit-remaining", "x-ratelimit-reset", "x-ratelimit-limit"),
     ("x-rate-limit-remaining", "x-rate-limit-reset", "x-rate-limit-limit"),
 )
-_NUMBER = re.compile(r"\d{1,15}(?:\.\d{1,9})?", re.ASCII)
+_NUMBER = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)s?\s*(?:[,;]|$)", re.ASCII)
 _PART = re.compile(r"(?:^|[;,\s])(remaining|reset|limit|r|t|q)=(\d{1,15})", re.ASCII)
 _WORDS = {"r": "remaining", "t": "reset", "q": "limit"}
 
@@ -34,11 +34,12 @@ def budget(headers: Mapping[str, str]) -> Budget | None:
     """The scarcest budget the headers tell, None when they tell none whole.
 
     Read are `RateLimit` (RFC drafts 7 to 10), `RateLimit-…` (drafts to 6), `X-RateLimit-…` and `X-Rate-Limit-…` with the
-    reset in seconds, or as seconds or milliseconds since 1970; these are compared with the answer's own `Date`.
+    reset in seconds, or as a moment: in seconds or milliseconds since 1970, as ISO 8601 or as a date of HTTP. Moments are compared
+    with the answer's own `Date`.
     """
     found = _structured(headers.get("ratelimit", ""))
     for left_name, reset_name, limit_name in _PLACES:
-        left, reset = _number(headers.get(left_name)), _number(headers.get(reset_name))
+        left, reset = _number(headers.get(left_name)), _reset(headers.get(reset_name))
         if left is None or reset is None:
             continue
         if reset >= _EPOCH:
@@ -61,16 +62,31 @@ def _structured(text: str) -> list[Budget]:
 
 
 def _now(headers: Mapping[str, str]) -> float:
+    moment = _moment(headers.get("date", ""), parsedate_to_datetime)
+    return time.time() if moment is None else moment
+
+
+def _reset(text: str | None) -> float | None:
+    """Seconds, from now or since 1970."""
+    found = _number(text)
+    for read in (datetime.fromisoformat, parsedate_to_datetime):
+        moment = _moment((text or "").strip(), read) if found is None else None
+        found = found if moment is None else max(_EPOCH, moment)
+    return found
+
+
+def _moment(text: str, read: Callable[[str], datetime]) -> float | None:
+    """Seconds since 1970; None for what is no moment."""
     try:
-        moment = parsedate_to_datetime(headers.get("date", ""))
+        moment = read(text)
     except (ValueError, OverflowError):
-        return time.time()
+        return None
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def _number(text: str | None) -> float | None:
-    """The header's first number: `100, 100;w=60` is 100."""
+    """The header's first number: `100, 100;w=60` is 100, `30s` is 30, and `2026-11-21` is none."""
     if text is None:
         return None
     match = _NUMBER.match(text.strip())
-    return float(match.group()) if match else None
+    return float(match.group(1)) if match else None
