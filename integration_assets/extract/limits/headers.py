@@ -34,8 +34,8 @@ def budget(headers: Mapping[str, str]) -> Budget | None:
     """The scarcest budget the headers tell, None when they tell none whole.
 
     Read are `RateLimit` (RFC drafts 7 to 10), `RateLimit-…` (drafts to 6), `X-RateLimit-…` and `X-Rate-Limit-…` with the
-    reset in seconds, or as a moment: in seconds or milliseconds since 1970, as ISO 8601 or as a date of HTTP. Moments are compared
-    with the answer's own `Date`.
+    reset in seconds, or as a moment: in seconds or milliseconds since 1970, as ISO 8601 or as a date of HTTP. Moments are
+    compared with the answer's own `Date`.
     """
     found = _structured(headers.get("ratelimit", ""))
     for left_name, reset_name, limit_name in _PLACES:
