@@ -48,10 +48,9 @@ _PAGES = frozenset({200, 203, 204, 304})
 _Text = TypeVar("_Text", str, bytes)
 
 _LOG = logging.getLogger(__name__)
-# These two spell out headers, the credential among them, when debug logging is on.
-for _name in ("hpack", "httpcore"):
-    if logging.getLogger(_name).level == logging.NOTSET:
-        logging.getLogger(_name).setLevel(logging.INFO)
+# It spells out headers, the credential among them, when debug logging is on.
+if logging.getLogger("httpcore").level == logging.NOTSET:
+    logging.getLogger("httpcore").setLevel(logging.INFO)
 
 
 class SourceClient:
@@ -108,9 +107,8 @@ class SourceClient:
             self._wire = bounded(
                 httpx.HTTPTransport(
                     verify=trusted(),
-                    # httpcore's HTTP/2 waits for ever where a server allows fewer streams than are under way, and lets errors of
-                    # another library out of a body. A few connections of HTTP/1.1 are as quick.
-                    http2=False,
+                    # Of HTTP/1.1 alone: httpcore's HTTP/2 waits for ever where a server allows fewer streams than are under way,
+                    # and lets errors of another library out of a body. A few connections are as quick.
                     limits=httpx.Limits(max_connections=limits.max_connections, max_keepalive_connections=limits.max_connections),
                     proxy=_proxy(self._base),
                 )
@@ -120,6 +118,13 @@ class SourceClient:
                 f"the certificates to trust cannot be read: {error}",
                 source=self.source.name,
                 remedy="Check SSL_CERT_FILE and SSL_CERT_DIR.",
+            ) from None
+        except (httpx.InvalidURL, ValueError, ImportError):
+            # Without what is wrong with it: a password may be in it.
+            raise HumanNeededError(
+                f"the proxy that the environment names for {self._base.scheme} cannot be used",
+                source=self.source.name,
+                remedy="Write HTTPS_PROXY=http://HOST:PORT; SOCKS is not spoken. NO_PROXY names hosts without one.",
             ) from None
         return self
 
@@ -418,4 +423,5 @@ def _proxy(base: httpx.URL) -> str | None:
     if proxy_bypass(base.host):
         return None
     proxies = getproxies()
-    return proxies.get(base.scheme) or proxies.get("all")
+    proxy = proxies.get(base.scheme) or proxies.get("all")
+    return f"http://{proxy}" if proxy and "://" not in proxy else proxy

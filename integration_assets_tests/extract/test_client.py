@@ -501,6 +501,24 @@ def test_certificates_that_cannot_be_read_are_said_to_be(tmp_path: Path, monkeyp
         pass
 
 
+def test_the_environment_s_proxy_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With or without its scheme, as other programs take it; one that cannot be used is named without its password."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    with serve(in_turn([OK])) as proxy:
+        for address in (proxy.url, proxy.url.removeprefix("http://")):
+            monkeypatch.setenv("http_proxy", address)
+            with SourceClient(source("http://shop.example"), secret) as client:
+                client.get("/things")
+        assert [asked.target for asked in proxy.asked] == ["http://shop.example/things"] * 2
+    for address in ("socks5://ada:pa55@proxy.example:1", "odd://ada:pa55@proxy.example", "http://ada:pa55/@proxy.example"):
+        monkeypatch.setenv("http_proxy", address)
+        with pytest.raises(HumanNeededError, match="proxy") as refused, SourceClient(source("http://shop.example"), secret):
+            pass
+        assert "pa55" not in str(refused.value)
+
+
 def test_a_closed_client_makes_no_connection_any_more() -> None:
     """A thread that is still at it when the run ends gets no new connection: nobody would close it."""
     with serve(in_turn([OK])) as server:
