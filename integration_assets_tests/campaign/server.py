@@ -22,7 +22,6 @@ import deltalake  # noqa: F401
 import duckdb  # noqa: F401
 import google.cloud.bigquery
 import google.cloud.storage  # noqa: F401
-import httpcore._sync.http2  # noqa: F401
 import pandera.backends.pandas.builtin_checks  # noqa: F401
 import pyarrow.dataset  # noqa: F401
 

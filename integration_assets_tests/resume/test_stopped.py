@@ -134,7 +134,7 @@ def test_a_token_that_expires_on_the_way_is_told_as_well(tmp_path: Path) -> None
 
 
 def test_a_page_without_records_is_no_place_to_go_on_from(tmp_path: Path) -> None:
-    """An API that answers an aged-out token with an empty last page must not end the slice early: the place is the page before."""
+    """An API that answers an aged-out token with an empty last page must not end the slice: the place is the page before."""
     with Upstream(PAGES, tmp_path).served() as upstream:
         pull = upstream.job("token", limits={"checkpoint_pages": 1})
         empty = page({"data": [], "next": "30.0"})
