@@ -6,6 +6,7 @@ that is 1xx after 1xx or one endless chunk header: httpx hands none of these on,
 
 from __future__ import annotations
 
+import socket
 import ssl
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ import httpcore
 import httpx
 
 _PIECE = 64 * 1024
+_LEAST = 0.001
 
 
 class _Exchange(local):
@@ -65,6 +67,15 @@ def _left(timeout: float | None, late: type[httpcore.TimeoutException]) -> float
     return min(timeout, left)
 
 
+def _addresses(host: str, port: int) -> list[str]:
+    """Those of a host by its name, in the resolver's order."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise httpcore.ConnectError(str(error)) from error
+    return list(dict.fromkeys(str(one[4][0]) for one in found))
+
+
 def _too_late() -> str:
     return f"the answer was not whole after {round(_MINE.seconds, 1):g} s"
 
@@ -82,12 +93,24 @@ class _Backend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
-        timeout = _left(timeout, httpcore.ConnectTimeout)
-        stream = _Stream(self._inner.connect_tcp(host, port, timeout, local_address, socket_options))
-        if self.closed:
-            stream.close()
-            raise httpcore.ConnectError("the run is over")
-        return stream
+        # Python's own connect gives each of a host's addresses all of the time: a host of many would outlast every limit.
+        end = monotonic() + (float("inf") if timeout is None else timeout)
+        addresses = _addresses(host, port)
+        for later in range(len(addresses) - 1, -1, -1):
+            left = _left(max(end - monotonic(), _LEAST), httpcore.ConnectTimeout)
+            share = None if left is None or left == float("inf") else left / (later + 1)
+            try:
+                inner = self._inner.connect_tcp(addresses[-1 - later], port, share, local_address, socket_options)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout):
+                if not later:
+                    raise
+                continue
+            stream = _Stream(inner)
+            if self.closed:
+                stream.close()
+                raise httpcore.ConnectError("the run is over")
+            return stream
+        raise httpcore.ConnectError(f"{host} has no address")
 
     def sleep(self, seconds: float) -> None:
         self._inner.sleep(seconds)

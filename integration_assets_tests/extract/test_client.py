@@ -519,6 +519,25 @@ def test_the_environment_s_proxy_is_asked(monkeypatch: pytest.MonkeyPatch) -> No
         assert "pa55" not in str(refused.value)
 
 
+def test_addresses_that_do_not_answer_share_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a host with many addresses the one that works is reached within the time to connect."""
+    with serve(in_turn([OK])) as server, contextlib.ExitStack() as stack:
+        port = int(server.url.rpartition(":")[2])
+        full = ("127.0.0.2", port)
+        stack.enter_context(socket.create_server(full, backlog=0))
+        for _ in range(4):  # nobody accepts them, and there is no place for more
+            stuck = stack.enter_context(socket.socket())
+            stuck.settimeout(0)
+            stuck.connect_ex(full)
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port)) for host in ("127.0.0.2", "127.0.0.1")]
+        known = socket.getaddrinfo
+        monkeypatch.setattr(socket, "getaddrinfo", lambda host, *a, **k: found if host == "shop.test" else known(host, *a, **k))
+        monkeypatch.setenv("no_proxy", "*")
+        limits = Limits(attempts=1, connect_timeout=0.4, page_timeout=0.4)
+        with SourceClient(source(f"http://shop.test:{port}", limits=limits), secret) as client:
+            assert client.get("/things").status == 200
+
+
 def test_a_closed_client_makes_no_connection_any_more() -> None:
     """A thread that is still at it when the run ends gets no new connection: nobody would close it."""
     with serve(in_turn([OK])) as server:
