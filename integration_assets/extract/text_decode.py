@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 from collections.abc import Iterable, Iterator, Sequence
 from email.message import Message
@@ -21,6 +22,7 @@ from integration_assets.spec.paths import Path
 from integration_assets.spec.records import Drift, Reject, check_rejects
 
 _ROW = "row: "
+_KEPT = "surrogateescape"
 _DEPTH = 200
 
 
@@ -44,12 +46,20 @@ class CsvReader:
         places = self._places(header)
         cells, raw, broken, drift = [], [], [], Drift()
         for row, line in listed:
-            if len(row) == len(header):
+            try:
+                record, whole = line.encode(), True
+            except UnicodeEncodeError:
+                record, whole = _bytes(line), False
+            if len(row) == len(header) and whole:
                 cells.append(row)
-                raw.append(line.encode())
+                raw.append(record)
+            elif len(row) == len(header):
+                broken.append(Reject(record, (f"{_ROW}bytes that are no UTF-8",)))
+                check_rejects(len(broken), _ROW + "bytes that are no UTF-8")
+                drift.retyped[f"{_ROW}bytes that are no UTF-8"] += 1
             else:
                 got = f"{len(row)} cells" if row else "an open quote or an endless cell"
-                broken.append(Reject(line.encode(), (f"{_ROW}expected {len(header)} cells, got {got}",)))
+                broken.append(Reject(record, (f"{_ROW}expected {len(header)} cells, got {got}",)))
                 check_rejects(len(broken), _ROW + "not as many cells as the header")
                 drift.retyped[f"{_ROW}expected {len(header)} cells, got another number"] += 1
         nulls = set(self._form.nulls)
@@ -234,13 +244,24 @@ def _local(tag: str) -> str:
     return tag.rpartition("}")[2]
 
 
+def _bytes(line: str) -> bytes:
+    """A line that is no text, as it came."""
+    try:
+        return line.encode(errors=_KEPT)
+    except UnicodeEncodeError:
+        return line.encode(errors="backslashreplace")  # half characters, which UTF-7 has
+
+
 def _text(body: bytes, content_type: str | None) -> str:
-    """The body in the charset its content type names, UTF-8 without one."""
+    """The body in the charset its content type names, UTF-8 without one; of that, bytes that are none are kept as surrogates."""
     message = Message()
     message["content-type"] = content_type or "text/csv"
     charset = message.get_content_charset("utf-8")
     try:
-        return body.decode("utf-8-sig" if charset == "utf-8" else charset)
+        if codecs.lookup(charset).name != "utf-8":
+            return body.decode(charset)
+        body.partition(b"\n")[0].decode()  # a header that is none makes another charset likelier than a bad cell
+        return body.removeprefix(codecs.BOM_UTF8).decode(errors=_KEPT)
     except (LookupError, UnicodeError) as error:
         raise ResponseError(
             f"the body is not text in {charset}: {error}", field="format", remedy="Ask the API's owner for UTF-8."

@@ -122,7 +122,20 @@ def test_csv_in_another_charset() -> None:
     body = (HEADER + "1,é,1,1,,\n").encode("latin-1")
     assert csv_page(body, "text/csv; charset=ISO-8859-1").batch.table["name"].to_pylist() == ["é"]
     with pytest.raises(ResponseError, match="not text in utf-8"):
-        csv_page(body)
+        csv_page((HEADER.replace("name", "näme") + "1,é,1,1,,\n").encode("latin-1"))
+
+
+def test_csv_line_that_is_no_utf_8_goes_alone() -> None:
+    """One such cell rejects its line, byte by byte, and its neighbours land; a byte order mark is none of the header."""
+    lines = (HEADER + "1,a,1,1,,\n").encode(), b"2,\xe9,1,1,,\n", "3,é,1,1,,\n".encode()
+    for charset in ("", "; charset=utf8"):
+        page = csv_page(b"\xef\xbb\xbf" + b"".join(lines), f"text/csv{charset}")
+        assert page.batch.table["name"].to_pylist() == ["a", "é"]
+        assert [(one.payload, one.reasons) for one in page.batch.rejects] == [
+            (b"2,\xe9,1,1,,", ("row: bytes that are no UTF-8",))
+        ]
+    half = csv_page(HEADER.encode() + b"1,+2AA-,1,1,,\n", "text/csv; charset=utf-7").batch
+    assert (half.table.num_rows, len(half.rejects)) == (0, 1)
 
 
 def test_csv_tombstone() -> None:
