@@ -2,15 +2,18 @@
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from integration_assets import settings
+from integration_assets.cli.app import main
 from integration_assets.sandbox.process import SandboxProcess
 from integration_assets_tests.docs.blocks import PAGES, ROOT, Block, blocks
 
@@ -36,6 +39,21 @@ def run(command: list[str] | str, folder: Path, environ: dict[str, str]) -> str:
     return done.stdout
 
 
+def execute(line: str, environ: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run a line of a shell, an `integration …` one in this process: each of its own would import everything again."""
+    if not line.startswith("integration "):
+        run(line, ROOT, dict(environ))
+        return
+    with monkeypatch.context() as patch:
+        patch.chdir(ROOT)
+        patch.setattr(sys, "argv", shlex.split(line))
+        for name, value in environ.items():
+            patch.setenv(name, value)
+        with pytest.raises(SystemExit) as left:
+            main()
+    assert not left.value.code, line
+
+
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """The environment of someone who follows the README: the sandbox runs, its key is set, and nothing was pulled yet."""
@@ -54,34 +72,41 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
 @pytest.fixture(scope="module")
 def pulled(reader: dict[str, str]) -> dict[str, str]:
     """The same reader after a first sync: what a snippet that reads the lake or the warehouse needs."""
-    run("integration sync nyc_ops.flights --partition 2013-01-01", ROOT, reader)
+    with pytest.MonkeyPatch.context() as patch:
+        execute("integration sync nyc_ops.flights --partition 2013-01-01", reader, patch)
     return reader
 
 
 @pytest.mark.parametrize("block", [block for block in blocks("python") if not block.file], ids=lambda block: block.name)
-def test_python_snippets_run(block: Block, pulled: dict[str, str]) -> None:
+def test_python_snippets_run(block: Block, pulled: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Each Python snippet runs, and its assertions hold."""
-    run([sys.executable, "-c", block.text], ROOT, pulled)
+    for name, value in pulled.items():
+        monkeypatch.setenv(name, value)
+    snippet = ModuleType("snippet")
+    monkeypatch.setitem(sys.modules, "snippet", snippet)
+    exec(compile(block.text, block.name, "exec", dont_inherit=True), vars(snippet))  # noqa: S102 - the documentation is ours
 
 
 @pytest.mark.parametrize("block", blocks("bash", ROOT / "README.md"), ids=lambda block: block.name)
-def test_the_commands_of_the_readme_run(block: Block, reader: dict[str, str]) -> None:
-    """Each command of the README succeeds, in the order in which it stands there."""
-    for line in block.text.splitlines():
-        run(line, ROOT, reader)
+def test_the_commands_of_the_readme_run(block: Block, reader: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each command of the README succeeds, in the order in which it stands there; the first of a block as an installed one."""
+    first, *others = block.text.splitlines()
+    run(first, ROOT, reader)
+    for line in others:
+        execute(line, reader, monkeypatch)
 
 
 @pytest.mark.parametrize("block", blocks("bash", ROOT / "docs" / "operate.md"), ids=lambda block: block.name)
-def test_the_commands_of_the_runbook_run(block: Block, pulled: dict[str, str]) -> None:
+def test_the_commands_of_the_runbook_run(block: Block, pulled: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Each command of the runbook succeeds, in the order in which it stands there."""
     for line in block.text.splitlines():
-        run(line, ROOT, pulled)
+        execute(line, pulled, monkeypatch)
 
 
 def test_a_source_is_added_by_one_folder(tmp_path: Path) -> None:
     """Writing the guide's files into a copy of the project, and nothing else, passes the conformance suite and loads."""
     for name in ("integration_assets", "integration_assets_tests"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / name, tmp_path / name)  # what is compiled already as well
     shutil.copy(ROOT / "pyproject.toml", tmp_path / "pyproject.toml")
     environ = {"PYTHONPATH": str(tmp_path), "DAGSTER_DG_UPDATE_CHECK_ENABLED": "false"}
     for block in blocks("sh", GUIDE):
