@@ -73,7 +73,8 @@ def from_api(feed: Feed, showing: Showing, entry: Entry, payload: bytes) -> Diff
 def _of_today(feed: Feed, entry: Entry) -> Iterator[tuple[bytes, Row]]:
     """Each record of the entry's slice: its bytes, and its values by column. Those that do not decode come after their page."""
     names = feed.contract.arrow_schema.names
-    for batch in reading_of(feed.client, feed.source, feed.stream, feed.contract, entry.slice, max_pages=PAGES):
+    above = feed.parents.rows(entry.slice) if feed.parents else None
+    for batch in reading_of(feed.client, feed.source, feed.stream, feed.contract, entry.slice, max_pages=PAGES, parents=above):
         for raw, row in zip(batch.raw, batch.table.select(names).to_pylist(), strict=True):
             yield feed.client.redact(raw), row
         for reject in batch.rejects:

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from integration_assets.cli.ranges import asked
 from integration_assets.cli.run import run_sync
+from integration_assets.differences import from_api
 from integration_assets.errors import ResponseError, SpecError, UpstreamUnavailableError
 from integration_assets.replay import check_replayable, refetch, replay
 from integration_assets.settings import Settings
@@ -16,6 +17,7 @@ from integration_assets.spec import Parent, Single, Slice, Sweep
 from integration_assets.spec.parent import for_parent
 from integration_assets.sweep import sweep
 from integration_assets.sync import merge, sync
+from integration_assets.transform.showing import Showing
 from integration_assets_tests.fanout.orders import HERE, START, Api, at, by_day, items, orders
 
 
@@ -149,8 +151,12 @@ def test_a_bad_child_is_kept_and_tells_its_parent(api: Api) -> None:
     assert (receipt.rejected, receipt.accepted) == (2, 38)
     with api.feed("items") as (feed, _):
         found = feed.quarantine.list("shop", "items")
+        entries = feed.quarantine.entries("shop", "items")
+        payloads = feed.quarantine.payloads("shop", "items", [one.identity for one in entries])
+        today = [from_api(feed, Showing(feed.contract, None), one, payloads[one.identity]) for one in entries]
     assert any("orders order_id=o05" in reason for one in found for reason in one.reasons)
     assert any(one.key == "o06|1" for one in found)
+    assert [one.says for one in today] == ["the API still gives it as it is here"] * 2
 
 
 def test_the_same_bad_child_of_two_parents_is_fetched_again_of_both(api: Api) -> None:
