@@ -114,6 +114,9 @@ def test_damaged_memory_is_no_contract(tmp_path: Path, monkeypatch: pytest.Monke
     (file,) = (tmp_path / "integration_assets" / "contracts").iterdir()
     whole = file.read_bytes()
     assert recall(ref) == load_contract(ref)
+    written = file.stat()
+    remember(ref, load_contract(ref))
+    assert file.stat() == written, "what is known is not written again"
     for cut in (0, 1, len(whole) // 2, len(whole) - 1):
         file.write_bytes(whole[:cut])
         assert recall(ref) is None
