@@ -19,6 +19,7 @@ from integration_assets.spec.events import Events
 from integration_assets.spec.files import SCHEMES, Files, check_file_source, check_file_stream
 from integration_assets.spec.formats import Format, Json
 from integration_assets.spec.freshness import Freshness
+from integration_assets.spec.headers import unsendable
 from integration_assets.spec.inline import InlineContract
 from integration_assets.spec.limits import Limits as Limits  # noqa: PLC0414 - its old place
 from integration_assets.spec.paging import NextLink, Offset, Paging, Single, Token
@@ -100,6 +101,12 @@ class Stream(Spec):
     candidate: Candidate | None = None
     description: str = ""
     docs_url: str | None = None
+
+    @model_validator(mode="after")
+    def _sendable(self) -> Stream:
+        if wrong := unsendable(self.headers):
+            raise self._wrong("headers", wrong, "Mend it; what is no ASCII goes into params.")
+        return self
 
     @model_validator(mode="after")
     def _consistent(self) -> Stream:
@@ -239,6 +246,8 @@ class Source(Spec):
 
     @model_validator(mode="after")
     def _consistent(self) -> Source:
+        if wrong := unsendable(self.headers):
+            raise self._wrong("headers", wrong, "Mend it; what is no ASCII goes into a stream's params.")
         check_file_source(self, urlsplit(self.base_url).scheme)
         self._check_address(self.base_url)
         for stream in self.streams:

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from integration_assets.errors import SpecError
 from integration_assets.spec.base import Spec
+from integration_assets.spec.headers import sendable
 from integration_assets.spec.paging import Paging, Single
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ def for_tenant(stream: Stream, tenant: str | None) -> Stream:
     if tenant is None:
         raise _wrong(stream, "tenants", "nobody says of which tenant it is to be pulled", "Name one of them.")
     mark = stream.tenants.placeholder
-    if not tenant.isascii() and any(mark in text for text in stream.headers.values()):
+    if not sendable(tenant) and any(mark in text for text in stream.headers.values()):
         raise _wrong(stream, "headers", f"the tenant {tenant!r} cannot be sent in a header", "Name it in path or params.")
 
     def named(value: str | float) -> str | float:

@@ -66,6 +66,15 @@ def test_a_secret_written_into_a_spec_is_not_repeated_by_the_error() -> None:
     assert "sk-live-1234" not in str(caught.value)
 
 
+@pytest.mark.parametrize("headers", [{"X-A": "s3cr3t\n"}, {"X-A": "s3cr3té"}, {"X A": "b"}, {"Content-Length": "5"}])
+def test_headers_that_cannot_be_sent_are_refused(headers: dict[str, str]) -> None:
+    """Before they are taken for an outage, and without their values."""
+    for make in (lambda: stream(headers=headers), lambda: source(headers=headers)):
+        with pytest.raises(SpecError, match="headers") as refused:
+            make()
+        assert "s3cr3t" not in str(refused.value)
+
+
 def test_a_wrong_stream_names_itself() -> None:
     """The error begins with the stream that is wrong."""
     with pytest.raises(SpecError, match=r"^orders \(key\): merge needs a key"):
