@@ -259,9 +259,9 @@ class SourceClient:
             raise self._bad_url(error).at(self.source.name, stream) from None
 
     def _try(self, request: Request, retries: Retries) -> Response:
-        """One try; all runs are told what came of it."""
+        """One try; all runs are told what came of it, without the credential, which a link may have in its path."""
         try:
-            answer = self._follow(request, retries)
+            answer = self._presentably(request, retries)
         except ThrottledError as error:
             self._limiter.throttled(error.retry_after, error.what)
             raise
@@ -275,6 +275,13 @@ class SourceClient:
             raise
         self._limiter.answered()
         return answer
+
+    def _presentably(self, request: Request, retries: Retries) -> Response:
+        try:
+            return self._follow(request, retries)
+        except IntegrationError as error:
+            presentable(error, self.credential)
+            raise
 
     def _share(self) -> Limiter:
         """The way to what all runs of this API under this credential share."""

@@ -245,14 +245,16 @@ def test_retry_after_beyond_the_budget_reschedules_at_once() -> None:
 
 
 def test_retry_logs_hold_no_secret(caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]) -> None:
-    """What the retry library reports about a retry has no key in it."""
+    """What the retry library reports about a retry, and what people are told of a wait, has no key in it, nor its path."""
+    waits: list[str] = []
     with (
         serve(in_turn([page({"key": KEY}, 503), OK])) as server,
-        SourceClient(source(server.url, auth=ApiKeyQuery(secret="KEY")), secret) as client,
+        SourceClient(source(server.url, auth=ApiKeyQuery(secret="KEY")), secret, lambda why, _: waits.append(why)) as client,
     ):
-        client.get("/things")
+        client.get(f"/things/of/{KEY}")
     printed = capsys.readouterr()
     assert "s3cr3t" not in caplog.text + printed.out + printed.err
+    assert waits == ["GET /things/of/*** answered 503"]
 
 
 def test_unknown_host_is_named_and_hardly_retried() -> None:
