@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+
+# Where nothing compiled is kept, each of the processes that tests start compiles Dagster anew, at twice the price of its work.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 LONG_FIRST = (
     "docs/test_docs.py",
@@ -58,6 +66,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _own_state(tmp_path_factory: pytest.TempPathFactory) -> None:
     """The processes of fixtures that outlive a test keep their limits in a folder of this session."""
     os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _migrations_read_once() -> Iterator[None]:
+    """A new Dagster instance reads all of Dagster's hundred migrations to learn the newest one: once is enough."""
+    read, known = ScriptDirectory.from_config, dict[str | None, ScriptDirectory]()
+
+    def from_config(config: Config) -> ScriptDirectory:
+        place = config.get_main_option("script_location")
+        if place not in known:
+            known[place] = read(config)
+        return known[place]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ScriptDirectory, "from_config", from_config)
+        yield
 
 
 @pytest.fixture(autouse=True)
