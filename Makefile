@@ -4,8 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-# Test processes at once; a file's tests stay in one of them.
-WORKERS ?= 2
+# Test processes at once, one more than cores, since many tests wait; a file's tests stay in one of them.
+WORKERS ?= 3
 
 .DEFAULT_GOAL := help
 .PHONY: help setup lock clean demo demo-gcp test soak lint format bench browser dev
