@@ -53,9 +53,10 @@ class Pair:
 
     def rows(self, target: Target, suffix: str = "") -> list[dict[str, Any]]:
         """The warehouse's rows by id, as plain values; `suffix` names a view beside the table."""
-        name = self.warehouse.table_name(target)
-        name = name[:-1] + suffix + name[-1]
-        found = self.warehouse.query(f"SELECT * FROM {name} ORDER BY 1").to_pylist()
+        with self.warehouse.held():
+            name = self.warehouse.table_name(target)
+            name = name[:-1] + suffix + name[-1]
+            found = self.warehouse.query(f"SELECT * FROM {name} ORDER BY 1").to_pylist()
         return [{key: _utc(value) for key, value in row.items()} for row in found]
 
     def state(self, target: Target, *columns: str) -> dict[str, tuple[Any, ...]]:

@@ -23,6 +23,7 @@ def history(pair: Pair, target: Target = HISTORY) -> list[tuple[Any, ...]]:
     return sorted(found, key=lambda one: (one[0], one[2]))
 
 
+@bigquery_in_soak
 def test_each_version_has_its_range(pair: Pair) -> None:
     """A version holds until the next one; the newest is current, in the table and in the view; the counts say what happened."""
     land(pair.table(), [row("a", 1, 1), row("a", 3, 3), row("b", 1, 10)], days(0, 4))
@@ -107,8 +108,12 @@ def test_any_order_gives_the_same_history(pair: Pair, chance: int) -> None:
     versions = [seen(dice.choice("ab"), dice.randint(0, 5), dice.randint(100, 102)) for _ in range(16)]
     for part in (versions[:9], versions[9:]):
         land(pair.table(), [one.row() for one in part], None)
-        pair.warehouse.merge(HISTORY, pair.table(), "run")
-    assert history(pair) == truth(versions)
+        merged = pair.warehouse.merge(HISTORY, pair.table(), "run")
+    wanted = truth(versions)
+    assert history(pair) == wanted
+    assert merged.rows_total == len(wanted)
+    current = [dict(zip(("id", "n", "at"), one[:3], strict=True)) for one in wanted if one[4]]
+    assert pair.rows(HISTORY, "_current") == current
     assert pair.warehouse.fingerprint(HISTORY) == lake_fingerprint(HISTORY, pair.table())
     assert pair.warehouse.doubled_keys(HISTORY) == 0
 
@@ -142,6 +147,7 @@ def test_a_history_grows_with_the_contract(pair: Pair) -> None:
     assert pair.rows(HISTORY, "_current") == [{"id": "a", "n": 2, "at": day(2), "note": "x"}]
 
 
+@bigquery_in_soak
 def test_a_table_of_another_disposition_is_refused(pair: Pair) -> None:
     """A stream that becomes a history, or is none any more, says to drop the table; after that it is built from the lake."""
     land(pair.table(), [row("a", 1, 1)], days(0, 2))

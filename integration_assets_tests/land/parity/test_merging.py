@@ -17,16 +17,20 @@ PLAIN = replace(TARGET, tombstones=False)
 
 
 def test_the_newest_version_of_each_key_is_in_the_table(pair: Pair) -> None:
-    """Several versions in one merge and in the next leave one row per key, the newest, and the counts say what happened."""
-    land(pair.table(), [row("a", 1, 1), row("a", 3, 3), row("a", 2, 2), row("b", 1, 10)], days(0, 4))
+    """Several versions in one merge and in the next leave one row per key, the newest, and the counts say what happened.
+
+    A tombstone marks its row, which keeps its values and leaves the live view.
+    """
+    land(pair.table(), [row("a", 1, 1), row("a", 3, 3), row("a", 2, 2), row("b", 1, 10), row("d", 1, 7)], days(0, 4))
     first = pair.warehouse.merge(TARGET, pair.table(), "run 1")
-    assert (first.lake_version_before, first.lake_version_after, first.rows_read) == (None, 1, 4)
-    assert (first.inserted, first.updated, first.deleted, first.rows_total) == (2, 0, 0, 2)
-    land(pair.table(), [row("a", 4, 4), row("b", 0.5, 99), row("c", 4, 5)], days(4, 5))
+    assert (first.lake_version_before, first.lake_version_after, first.rows_read) == (None, 1, 5)
+    assert (first.inserted, first.updated, first.deleted, first.rows_total) == (3, 0, 0, 3)
+    land(pair.table(), [row("a", 4, 4), row("b", 0.5, 99), row("c", 4, 5), row("d", 4, None, deleted=True)], days(4, 5))
     second = pair.warehouse.merge(TARGET, pair.table(), "run 2")
-    assert (second.lake_version_before, second.lake_version_after, second.rows_read) == (1, 2, 3)
-    assert (second.inserted, second.updated, second.rows_total) == (1, 1, 3)
-    assert pair.state(TARGET, "n") == {"a": (4,), "b": (10,), "c": (5,)}
+    assert (second.lake_version_before, second.lake_version_after, second.rows_read) == (1, 2, 4)
+    assert (second.inserted, second.updated, second.deleted, second.rows_total) == (1, 1, 1, 4)
+    assert pair.state(TARGET, "n", "_deleted_at") == {"a": (4, None), "b": (10, None), "c": (5, None), "d": (7, day(4))}
+    assert {one["id"]: one["at"] for one in pair.rows(TARGET, "_live")} == {"a": day(4), "b": day(1), "c": day(4)}
 
 
 @bigquery_in_soak
@@ -42,6 +46,7 @@ def test_a_merge_repeated_finds_nothing_new(pair: Pair) -> None:
     assert pair.warehouse.doubled_keys(PLAIN) == 0
 
 
+@bigquery_in_soak
 def test_a_frontier_without_rows_is_recorded(pair: Pair) -> None:
     """An empty slice makes the table and moves the recorded version, so nobody looks behind."""
     land(pair.table(), [], days(0, 1))
@@ -68,6 +73,7 @@ def test_ties_go_to_the_later_extraction(pair: Pair) -> None:
     assert pair.state(PLAIN, "n") == {"a": (1,), "b": (2,)}
 
 
+@bigquery_in_soak
 def test_tombstones_keep_the_last_known_values(pair: Pair) -> None:
     """A record that is gone keeps its values and is marked with when; the live view does not show it."""
     land(pair.table(), [row("a", 1, 7), row("b", 1, 8)], days(0, 2))
