@@ -31,6 +31,7 @@ quarantine_app = typer.Typer(
 _out = Console()
 _STILL_OPEN = 1
 Name = Annotated[str, typer.Argument(help="SOURCE.STREAM")]
+Several = Annotated[str, typer.Argument(help="SOURCE.STREAM, or a SOURCE for each of its streams")]
 One = Annotated[str, typer.Argument(help="The record's identity as list shows it; its beginning is enough.")]
 Many = Annotated[list[str] | None, typer.Argument(help="Identities as list shows them; their beginnings are enough.")]
 Key = Annotated[str | None, typer.Option(help="Only the record with this key.")]
@@ -44,7 +45,7 @@ By = Annotated[str | None, typer.Option(help="Who does it; the user of this mach
 
 @quarantine_app.command("list")
 def list_(
-    name: Name,
+    name: Several,
     key: Key = None,
     reason: Reason = None,
     since: Since = None,
@@ -54,14 +55,15 @@ def list_(
     *,
     every: Annotated[bool, typer.Option("--all", help="In every state.")] = False,
 ) -> None:
-    """Show the records in a stream's quarantine, each once: state, why, key, slice, how often and when it came."""
+    """Show the records in a stream's quarantine, or a source's, each once: state, why, key, slice, how often and when it came."""
     from integration_assets.cli.quarantine_view import print_entries
     from integration_assets.land.entries import where
 
-    source, stream = _named(name)
+    source, streams = _named_all(name)
     states = () if every else (state or "open",)
-    wanted = where(source.name, stream.name, key=key, reason=reason, since=since, until=until, states=states)
-    print_entries(source, stream, Settings.from_environ(), _out, wanted, limit)
+    for stream in streams:
+        wanted = where(source.name, stream.name, key=key, reason=reason, since=since, until=until, states=states)
+        print_entries(source, stream, Settings.from_environ(), _out, wanted, limit)
 
 
 @quarantine_app.command()
@@ -186,12 +188,18 @@ def refetch(
 
 def _named(name: str) -> tuple[Source, Stream]:
     """`SOURCE.STREAM`. Raises `SpecError` that lists the streams where none is named."""
+    source, streams = _named_all(name)
+    if "." not in name:
+        names = ", ".join(f"{source.name}.{stream.name}" for stream in streams)
+        raise SpecError("each stream has a quarantine of its own", source=source.name, remedy=f"Name one: {names}.")
+    return source, streams[0]
+
+
+def _named_all(name: str) -> tuple[Source, tuple[Stream, ...]]:
+    """`SOURCE.STREAM`, or `SOURCE` for all of its streams."""
     source_name, _, stream_name = name.partition(".")
     source = Settings.from_environ().in_force(load_source(source_name))
-    if not stream_name:
-        names = ", ".join(f"{source.name}.{stream.name}" for stream in source.streams)
-        raise SpecError("each stream has a quarantine of its own", source=source.name, remedy=f"Name one: {names}.")
-    return source, source.stream(stream_name)
+    return source, (source.stream(stream_name),) if stream_name else source.streams
 
 
 def _chosen(
