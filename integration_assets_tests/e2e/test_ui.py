@@ -66,9 +66,7 @@ def test_a_backfill_over_a_range_fills_the_bar(stack: Stack, page: Page) -> None
 def test_a_failing_check_says_why(stack: Stack, page: Page) -> None:
     """Records that break the contract turn its check yellow, with the reason, and their neighbours land all the same."""
     stack.sandbox.faults([{"path": "/v1/airports", "kind": "bad_rows", "share": 0.01, "field": "lat", "value": 123.0}])
-    page.goto(f"{stack.url}/assets/nyc_ops/airports")
-    page.get_by_role("button", name="Materialize").first.click()
-    expect(page.get_by_text(re.compile("Launched run"))).to_be_visible()
+    stack.materialize("airports")
     page.goto(f"{stack.url}/assets/nyc_ops/airports?view=checks&checkDetail=contract_held")
     expect(page.get_by_text(re.compile("records are in quarantine")).first).to_be_visible(timeout=180_000)
     page.get_by_text("[Show Markdown]").first.click()
