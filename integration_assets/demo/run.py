@@ -137,9 +137,12 @@ def _execute(world: World, run_id: str, names: Sequence[str], tags: dict[str, st
         pulled = progress.add_task("slices pulled", total=slices, rows=0)
         merged = progress.add_task("tables merged", total=len(names), rows=0)
         thread.start()
+        events: list[tuple[list[str], dict[str, Any]]] = []
+        cursor = None
         while thread.is_alive():
             sleep(0.3)
-            events = _materializations(world.instance, run_id)
+            more, cursor = _materializations(world.instance, run_id, cursor)
+            events += more
             lake = [metadata for key, metadata in events if key[0] == SOURCE]
             rows = sum(int(metadata["records fetched"]) for metadata in lake if "records fetched" in metadata)
             progress.update(pulled, completed=len(lake), rows=rows)
@@ -148,21 +151,24 @@ def _execute(world: World, run_id: str, names: Sequence[str], tags: dict[str, st
     return done == [True]
 
 
-def _materializations(instance: dg.DagsterInstance, run_id: str) -> list[tuple[list[str], dict[str, Any]]]:
-    """What Dagster recorded of the run so far: asset path and metadata values, in order."""
+def _materializations(
+    instance: dg.DagsterInstance, run_id: str, after: str | None = None
+) -> tuple[list[tuple[list[str], dict[str, Any]]], str]:
+    """What Dagster recorded of the run, all of it or what came `after`: asset paths and metadata values; and where that ends."""
+    read = instance.get_records_for_run(run_id, after, dg.DagsterEventType.ASSET_MATERIALIZATION)
     found = []
-    for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION):
-        event = entry.dagster_event
+    for record in read.records:
+        event = record.event_log_entry.dagster_event
         if event is not None:
             made = event.step_materialization_data.materialization
             found.append((list(made.asset_key.path), {name: value.value for name, value in made.metadata.items()}))
-    return found
+    return found, read.cursor
 
 
 def _recorded(instance: dg.DagsterInstance, run_id: str) -> dict[str, list[Receipt]]:
     """The run's receipts by stream, as the lake assets' metadata hold them."""
     accounts: dict[str, list[Receipt]] = defaultdict(list)
-    for key, metadata in _materializations(instance, run_id):
+    for key, metadata in _materializations(instance, run_id)[0]:
         if "receipt" in metadata:
             receipt = Receipt(**{**metadata["receipt"], "slice": tuple(metadata["receipt"]["slice"])})
             accounts[key[-1]].append(receipt)
