@@ -12,6 +12,16 @@ import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
+from integration_assets_tests.bigquery.fixtures import (
+    bigquery_client,
+    bigquery_emulator,
+    bigquery_warehouse,
+    gcs_for_bigquery,
+    gcs_lake,
+)
+
+__all__ = ["bigquery_client", "bigquery_emulator", "bigquery_warehouse", "gcs_for_bigquery", "gcs_lake"]
+
 # Where nothing compiled is kept, each of the processes that tests start compiles Dagster anew, at twice the price of its work.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False

@@ -1,19 +1,26 @@
-"""Pytest fixtures: both emulators, once a session, and a warehouse and a lake of its own for every test."""
+"""Pytest fixtures: both emulators, once a session, and a warehouse and a lake of its own for every test.
+
+Only the topmost conftest imports them: pytest would make another one, and start its emulators, for each place that did.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 from itertools import count
+from typing import TYPE_CHECKING
 
 import pytest
-from google.cloud.bigquery import Client
 
-from integration_assets.land.bigquery import BigQueryWarehouse
-from integration_assets.land.lake import Lake
 from integration_assets_tests.bigquery.environment import EmulatorMissingError
 from integration_assets_tests.bigquery.process import BigQueryEmulator
 from integration_assets_tests.gcs.process import GcsEmulator
+
+if TYPE_CHECKING:
+    from google.cloud.bigquery import Client
+
+    from integration_assets.land.bigquery import BigQueryWarehouse
+    from integration_assets.land.lake import Lake
 
 BUCKET = "warehouse-lake"
 _NUMBERS = count(1)
@@ -51,10 +58,14 @@ def bigquery_client(bigquery_emulator: BigQueryEmulator) -> Iterator[Client]:
 @pytest.fixture
 def bigquery_warehouse(bigquery_client: Client) -> BigQueryWarehouse:
     """A warehouse in a project of its own, which the emulator keeps in a file of its own: with many tables it is slow."""
+    from integration_assets.land.bigquery import BigQueryWarehouse
+
     return BigQueryWarehouse(f"project-{next(_NUMBERS)}", "US", bigquery_client, wait_seconds=60)
 
 
 @pytest.fixture
 def gcs_lake(gcs_for_bigquery: GcsEmulator) -> Lake:
     """A lake on `gs://` that no other test has."""
+    from integration_assets.land.lake import Lake
+
     return Lake(f"gs://{BUCKET}/lake-{next(_NUMBERS)}", gcs_for_bigquery.storage_options)

@@ -72,8 +72,9 @@ def _mend_job_ids() -> None:
 def _mend_speed() -> None:
     """Work in one thread, for statements this small cost more to share out than to do; and open only the projects in use.
 
-    Each look at the catalog reads every project that is open: those but the default one and the newest are closed, and opened
-    again when they are asked for. And no statement looks for partitions by time of arrival, which no table here has.
+    Each look at the catalog reads every project that is open, and the results of every query so far: those projects but the
+    default one and the newest are closed, and opened again when they are asked for, and their results dropped. And no statement
+    looks for partitions by time of arrival, which no table here has.
     """
     from duckdb import Error  # type: ignore[import-not-found]
     from local_bigquery.engine import database
@@ -92,6 +93,10 @@ def _mend_speed() -> None:
             with suppress(Error):  # still used by a query: it stays open until the next project comes
                 connection.execute(f"DETACH {database.quote(other)}")
                 database._attached.discard(other)
+        results = "FROM duckdb_tables() WHERE database_name = 'emulator' AND schema_name = '_results'"
+        for (name,) in connection.execute(f"SELECT table_name {results}").fetchall():
+            if not name.startswith(f"{project}:"):
+                connection.execute(f"DROP TABLE IF EXISTS {database.quote('emulator', '_results', name)}")
         attach(connection, project)
 
     database._connect, database._attach = single, alone

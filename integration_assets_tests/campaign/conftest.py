@@ -1,4 +1,4 @@
-"""The process that forks runs, and the emulators, started when a test first asks for them."""
+"""The process that forks runs, started when a test first asks for it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from integration_assets_tests.bigquery.fixtures import bigquery_emulator, gcs_for_bigquery
 from integration_assets_tests.campaign import disk
 from integration_assets_tests.campaign.children import Children
-
-__all__ = ["bigquery_emulator", "gcs_for_bigquery"]
 
 
 @pytest.fixture(scope="session")

@@ -9,13 +9,10 @@ from integration_assets.land.warehouse import Target
 from integration_assets.settings import Settings
 from integration_assets.spec.contract import check_stream
 from integration_assets.stores import Stores
-from integration_assets_tests.bigquery.fixtures import bigquery_emulator, gcs_for_bigquery
 from integration_assets_tests.bigquery.process import PROJECT, BigQueryEmulator
 from integration_assets_tests.flow.conftest import EARLY
 from integration_assets_tests.flow.world import World
 from integration_assets_tests.gcs.process import GcsEmulator
-
-__all__ = ["bigquery_emulator", "gcs_for_bigquery"]
 
 
 @pytest.fixture

@@ -19,17 +19,8 @@ from integration_assets.settings import Settings
 from integration_assets.spec import Limits, Source, Stream
 from integration_assets.stores import Stores
 from integration_assets.sync import merge, sync
-from integration_assets_tests.bigquery.fixtures import (
-    bigquery_client,
-    bigquery_emulator,
-    bigquery_warehouse,
-    gcs_for_bigquery,
-    gcs_lake,
-)
 from integration_assets_tests.gcs.process import GcsEmulator
 from integration_assets_tests.sweep.register import Register, check_equal
-
-__all__ = ["bigquery_client", "bigquery_emulator", "bigquery_warehouse", "gcs_for_bigquery", "gcs_lake"]
 
 
 @dataclass

@@ -18,16 +18,6 @@ import pytest
 from integration_assets.land.duckdb import DuckDBWarehouse
 from integration_assets.land.lake import Lake, LakeTable
 from integration_assets.land.warehouse import Target, Warehouse
-from integration_assets_tests.bigquery.fixtures import (
-    bigquery_client,
-    bigquery_emulator,
-    bigquery_warehouse,
-    gcs_for_bigquery,
-    gcs_lake,
-)
-
-__all__ = ["bigquery_client", "bigquery_emulator", "bigquery_warehouse", "gcs_for_bigquery", "gcs_lake"]
-
 
 SOAK = bool(os.environ.get("INTEGRATION_SOAK"))
 bigquery_in_soak = pytest.mark.parametrize("pair", ["duckdb", *(["bigquery"] if SOAK else [])], indirect=True)
