@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _PYPROJECT = """\
@@ -84,6 +86,18 @@ class Project:
     def folder(self, name: str) -> Path:
         """Where a component of that name is."""
         return self.root / "src" / "my_project" / "defs" / name
+
+    def here(self, *arguments: str) -> Done:
+        """The same in this process: most of one of its own is imports."""
+        from click.testing import CliRunner
+        from dagster_dg_cli.cli import create_dg_cli
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(self.root)
+            for path in reversed(self.environ["PYTHONPATH"].split(os.pathsep)):
+                patch.syspath_prepend(path)
+            done = CliRunner().invoke(create_dg_cli(), arguments, env=dict(self.environ))
+        return Done(done.exit_code, _ANSI.sub("", done.stdout), _ANSI.sub("", done.stderr))
 
     def dg(self, *arguments: str, **environ: str) -> Done:
         """Run `dg …` and wait for it."""

@@ -27,7 +27,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """Give a project with one source, scaffolded and not touched."""
     made = Project.made(tmp_path_factory.mktemp("dg"))
     options = ("--base-url", "https://helpdesk.example/api", "--stream", "tickets")
-    done = made.dg("scaffold", "defs", TYPE, "helpdesk", *options)
+    done = made.here("scaffold", "defs", TYPE, "helpdesk", *options)
     assert done.status == 0, done.said
     return made
 
@@ -51,7 +51,7 @@ def test_a_scaffolded_source_is_checked_listed_and_loaded(project: Project) -> N
     done = project.dg("check", "defs")
     assert done.status == 0, done.said
     assert "All component YAML validated" in done.out
-    listed = json.loads(project.dg("list", "defs", "--json").out)
+    listed = json.loads(project.here("list", "defs", "--json").out)
     assert [asset["asset_key"] for asset in listed["assets"]] == [
         "api/helpdesk/tickets",
         "helpdesk/tickets",
@@ -93,7 +93,7 @@ def test_dg_check_yaml_points_at_the_line(project: Project) -> None:
         ("lookback: PT1H", "lookback: []"): "[] is not of type 'string', 'integer'",
     }
     with billing(project, *mistakes) as (path, lines):
-        done = project.dg("check", "yaml", str(path.parent))
+        done = project.here("check", "yaml", str(path.parent))
     assert done.status == 1
     for line, said in zip(lines, mistakes.values(), strict=True):
         assert f"{path}:{line} - {TYPE} attributes.streams" in done.out
@@ -111,7 +111,7 @@ def test_dg_check_defs_points_at_the_line_of_what_does_not_fit_together(project:
 
 def test_dg_lists_the_component(project: Project) -> None:
     """It is there by its short name, with its summary, wherever the package is installed."""
-    listed = json.loads(project.dg("list", "components", "--package", "integration_assets", "--json").out)
+    listed = json.loads(project.here("list", "components", "--package", "integration_assets", "--json").out)
     assert [each["key"] for each in listed["items"]] == [TYPE]
     assert listed["items"][0]["summary"].startswith("An API, as tables")
 

@@ -94,7 +94,7 @@ def standing(folder: Path) -> Iterator[Stack]:
     home.mkdir()
     shutil.copy(ROOT / "dagster.yaml", home / "dagster.yaml")
     with ExitStack() as stack:
-        sandbox = stack.enter_context(SandboxProcess(clock="2013-01-08T00:00:00Z", key="e2e-key"))
+        sandbox = stack.enter_context(SandboxProcess(days=12, clock="2013-01-08T00:00:00Z", key="e2e-key"))
         port = _free_port()
         environ = {
             **os.environ,

@@ -23,7 +23,7 @@ from integration_assets_tests.inbox.upstream import source
 from integration_assets_tests.orchestrate.conftest import make_bench
 from integration_assets_tests.orchestrate.shop import KEY, Shop
 
-EVENTS, FORGED, SENDERS = (20_000, 2_000, 8) if os.environ.get("INTEGRATION_SOAK") else (2000, 300, 8)
+EVENTS, FORGED, SENDERS = (20_000, 2_000, 8) if os.environ.get("INTEGRATION_SOAK") else (1000, 200, 8)
 EACH_AGAIN = 4
 """Every fourth event is sent twice."""
 
