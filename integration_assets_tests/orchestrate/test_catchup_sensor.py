@@ -297,8 +297,8 @@ def test_a_missed_night_of_a_stream_without_partitions_is_made_up_for(
         assert night.bench.run(RETURNS).success
         assert night.tick() == []
         now = datetime.fromtimestamp(night.wall, UTC)
-        tomorrow = (now + timedelta(days=1)).replace(hour=2, minute=59)
-        night.wall = tomorrow.timestamp()
+        coming = now.replace(hour=2, minute=59) + timedelta(days=1 if now.hour >= 2 else 0)
+        night.wall = coming.timestamp()
         assert night.tick() == []
         night.wall += 2 * 60
         (request,) = night.tick()
