@@ -167,7 +167,7 @@ def test_an_empty_listing_is_an_error(accounts: Accounts) -> None:
 
 def test_racing_tenants_both_win(accounts: Accounts) -> None:
     """Two runs of two tenants that commit at one instant both land, without asking the API a second time."""
-    meet = Barrier(2, timeout=20)
+    meet = Barrier(2, timeout=60)
     accounts.on_ask = lambda _: meet.wait()
     with accounts.feed() as (first, _), accounts.feed() as (second, _), ThreadPoolExecutor(2) as pool:
         first.table.prepare(lake_schema(first.contract, "account"))
@@ -180,7 +180,7 @@ def test_racing_tenants_both_win(accounts: Accounts) -> None:
 
 def test_tenants_without_a_cursor_race_as_well(accounts: Accounts) -> None:
     """Tenants that are always pulled whole do not take each other's place."""
-    meet = Barrier(2, timeout=20)
+    meet = Barrier(2, timeout=60)
     accounts.on_ask = lambda _: meet.wait()
     stream = accounts.stream(cursor=None, version="updated_at")
     with accounts.feed(stream) as (first, _), accounts.feed(stream) as (second, _), ThreadPoolExecutor(2) as pool:
@@ -192,7 +192,7 @@ def test_tenants_without_a_cursor_race_as_well(accounts: Accounts) -> None:
 
 def test_the_same_tenant_twice_lands_once(accounts: Accounts) -> None:
     """Two runs of one tenant race as two runs of a stream do: one lands, the other says who was first."""
-    meet = Barrier(2, timeout=20)
+    meet = Barrier(2, timeout=60)
     accounts.on_ask = lambda _: meet.wait()
     with accounts.feed() as (first, _), accounts.feed() as (second, _), ThreadPoolExecutor(2) as pool:
         first.table.prepare(lake_schema(first.contract, "account"))

@@ -103,7 +103,7 @@ def inbox(inbox_uri: str) -> Iterator[Inbox]:
 def cluster() -> Iterator[tuple[confluent_kafka.Producer, str]]:
     """A mock cluster inside a producer, and the address at which others reach it."""
     producer = confluent_kafka.Producer({"test.mock.num.brokers": 1, "log_level": 0})
-    (broker,) = producer.list_topics(timeout=20).brokers.values()
+    (broker,) = producer.list_topics(timeout=60).brokers.values()
     yield producer, f"{broker.host}:{broker.port}"
     producer.flush(10)
 
@@ -111,8 +111,8 @@ def cluster() -> Iterator[tuple[confluent_kafka.Producer, str]]:
 def committed(brokers: str) -> int:
     """How many messages the group has acknowledged to the brokers."""
     with closing(confluent_kafka.Consumer({"bootstrap.servers": brokers, "group.id": "integration-shop"})) as looker:
-        partitions = looker.list_topics("orders", timeout=20).topics["orders"].partitions
-        found = looker.committed([confluent_kafka.TopicPartition("orders", number) for number in partitions], timeout=20)
+        partitions = looker.list_topics("orders", timeout=60).topics["orders"].partitions
+        found = looker.committed([confluent_kafka.TopicPartition("orders", number) for number in partitions], timeout=60)
     return sum(max(one.offset, 0) for one in found)
 
 

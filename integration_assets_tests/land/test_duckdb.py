@@ -34,7 +34,7 @@ def table(tmp_path: Path) -> LakeTable:
 @pytest.fixture
 def warehouse(tmp_path: Path) -> DuckDBWarehouse:
     """A warehouse that is not there yet."""
-    return DuckDBWarehouse(str(tmp_path / "w" / "warehouse.duckdb"), wait_seconds=20)
+    return DuckDBWarehouse(str(tmp_path / "w" / "warehouse.duckdb"), wait_seconds=60)
 
 
 def state(warehouse: DuckDBWarehouse, columns: str = 'n, "at", _deleted_at') -> dict[str, tuple[Any, ...]]:

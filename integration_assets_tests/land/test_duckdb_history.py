@@ -30,7 +30,7 @@ def table(tmp_path: Path) -> LakeTable:
 @pytest.fixture
 def warehouse(tmp_path: Path) -> DuckDBWarehouse:
     """A warehouse that is not there yet."""
-    return DuckDBWarehouse(str(tmp_path / "warehouse.duckdb"), wait_seconds=20)
+    return DuckDBWarehouse(str(tmp_path / "warehouse.duckdb"), wait_seconds=60)
 
 
 def history(warehouse: DuckDBWarehouse) -> list[tuple[object, ...]]:

@@ -156,7 +156,7 @@ def test_a_warehouse_that_could_not_be_made_whole_is_not_there(tmp_path: Path) -
 
 def test_an_interrupt_while_duckdb_works_is_an_interrupt(tmp_path: Path) -> None:
     """Ctrl-C in the midst of a query is told as ctrl-C, not as an error of DuckDB's, and the file is free afterwards."""
-    warehouse = DuckDBWarehouse(str(tmp_path / "warehouse.duckdb"), wait_seconds=20)
+    warehouse = DuckDBWarehouse(str(tmp_path / "warehouse.duckdb"), wait_seconds=60)
     warehouse.check()
     before = signal.signal(signal.SIGALRM, signal.default_int_handler)
     try:

@@ -66,12 +66,12 @@ def test_no_page_is_passed_over_that_could_not_be_decoded(tmp_path: Path, monkey
             if at == 6:
                 together.set()
             if at == 2:
-                assert begun.wait(30)
+                assert begun.wait(60)
             return bad if at == 3 else None
 
         def watch(_: object) -> None:
             begun.set()
-            assert together.wait(30)
+            assert together.wait(60)
 
         upstream.on_page = befalls
         monkeypatch.setattr(records, "MOST_REJECTS", 3)
@@ -364,7 +364,7 @@ def test_a_place_that_never_answers_is_given_up(tmp_path: Path) -> None:
 
 def _meet(barrier: threading.Barrier) -> None:
     try:
-        barrier.wait(timeout=20)
+        barrier.wait(timeout=60)
     except threading.BrokenBarrierError:
         return
     barrier.abort()

@@ -180,7 +180,7 @@ with register.feed(register.swept()) as (feed, stores):
     print(next(swept).receipt.outcome, flush=True)
     os._exit(9)
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60)  # noqa: S603 - our own
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=120)  # noqa: S603 - our own
     assert (done.returncode, done.stdout) == (9, "swept\n"), done.stderr
     assert len(register.rows()) == 40
     with register.feed(register.swept()) as (feed, stores):
